@@ -1,0 +1,1 @@
+"""mtcli: train, use and score neural machine translation models from the command line."""

@@ -1,0 +1,61 @@
+"""Every name a user may choose, and the import path of its code; importing this module loads none of it."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from importlib import import_module
+from typing import Any
+
+from mtcli.errors import UsageError
+
+ARCHITECTURE = {"transformer": "mtcli.model.transformer:Transformer"}
+ATTENTION = {"full": "mtcli.model.attention.full:FullAttention"}
+POSITION = {
+    "none": "mtcli.model.position:Position",
+    "sinusoidal": "mtcli.model.position:Sinusoidal",
+}
+ACTIVATION = {"relu": "torch.nn.functional:relu"}
+NORM = {"pre": "mtcli.model.residual:PreNorm", "post": "mtcli.model.residual:PostNorm"}
+OPTIMIZER = {"adamw": "mtcli.training.optimizer:adamw"}
+SCHEDULE = {
+    "inverse-sqrt": "mtcli.training.schedule:inverse_sqrt",
+    "cosine": "mtcli.training.schedule:cosine",
+    "linear": "mtcli.training.schedule:linear",
+    "constant": "mtcli.training.schedule:constant",
+}
+DECODING = {
+    "greedy": "mtcli.decoding.sampling:greedy",
+    "beam": "mtcli.decoding.beam:beam_search",
+    "sample": "mtcli.decoding.sampling:sample",
+}
+METRIC = {"bleu": "mtcli.evaluation:bleu", "chrf": "mtcli.evaluation:chrf", "ter": "mtcli.evaluation:ter"}
+PROTOCOL = {"raw": "mtcli.evaluation:raw", "multi30k-lc": "mtcli.protocol:multi30k_lc"}
+
+TABLES = {
+    "architecture": ARCHITECTURE,
+    "attention": ATTENTION,
+    "positions": POSITION,
+    "activation": ACTIVATION,
+    "norm": NORM,
+    "optimizer": OPTIMIZER,
+    "schedule": SCHEDULE,
+    "decoding": DECODING,
+    "metric": METRIC,
+    "protocol": PROTOCOL,
+}
+
+
+def load(table: str, name: str) -> Any:
+    """Import and return what `name` stands for in `table`; `UsageError` names the nearest entry if there is none."""
+    entries = TABLES[table]
+    if name not in entries:
+        raise unknown(table, name, entries)
+    module, _, attribute = entries[name].partition(":")
+    return getattr(import_module(module), attribute)
+
+
+def unknown(kind: str, name: str, known: Any) -> UsageError:
+    """The error for a `name` that is not among the `known` ones."""
+    near = get_close_matches(name, list(known), n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"choose one of: {', '.join(known)}"
+    return UsageError(f"there is no {kind} called {name!r}", hint)

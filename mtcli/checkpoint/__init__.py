@@ -1,0 +1,1 @@
+"""Durable files and the checkpoint directory: save, load, verify, average."""

@@ -1,0 +1,1 @@
+"""Flags to one call to results: the only place that prints, exits or reads sys.argv."""

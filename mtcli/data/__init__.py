@@ -1,0 +1,1 @@
+"""Text to sentence pairs, to token ids, to batches; knows no model."""

@@ -1,0 +1,1 @@
+"""From `step()` to sentences; knows no architecture."""

@@ -1,0 +1,1 @@
+"""Tensors to tensors; knows no file, no text and no flag."""

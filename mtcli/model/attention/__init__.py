@@ -1,0 +1,1 @@
+"""Attention mechanisms, one file each; `multihead.py` joins them with projections."""

@@ -1,0 +1,87 @@
+"""Starting values by model size; `auto` chooses by the number of training pairs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+Values = dict[str, dict[str, Any]]
+
+TINY: Values = {
+    "tokenizer": {"vocab_size": 4000},
+    "model": {
+        "encoder_layers": 3,
+        "decoder_layers": 3,
+        "model_dim": 128,
+        "feed_forward_dim": 512,
+        "heads": 4,
+        "dropout": 0.1,
+    },
+    "training": {
+        "lr": 2e-3,
+        "warmup_steps": 400,
+        "max_tokens": 1024,
+        "validate_every": 400,
+        "save_every": 400,
+    },
+}
+
+SMALL: Values = {
+    "tokenizer": {"vocab_size": 8000},
+    "model": {
+        "encoder_layers": 3,
+        "decoder_layers": 3,
+        "model_dim": 256,
+        "feed_forward_dim": 1024,
+        "heads": 4,
+        "dropout": 0.3,
+    },
+    "training": {
+        "lr": 1e-3,
+        "warmup_steps": 1000,
+        "max_tokens": 2048,
+        "validate_every": 500,
+        "save_every": 500,
+    },
+}
+
+# Vaswani et al. 2017, table 3 and section 5.3. Their rate, model_dim^-0.5 * min(step^-0.5, step * 4000^-1.5),
+# peaks at step 4,000 with (4000 * model_dim)^-0.5.
+BASE: Values = {
+    "tokenizer": {"vocab_size": 32000, "tokenizer_model": "bpe"},
+    "model": {
+        "encoder_layers": 6,
+        "decoder_layers": 6,
+        "model_dim": 512,
+        "feed_forward_dim": 2048,
+        "heads": 8,
+        "norm": "post",
+        "dropout": 0.1,
+    },
+    "training": {
+        "lr": (4000 * 512) ** -0.5,
+        "warmup_steps": 4000,
+        "max_tokens": 25000,
+        "max_steps": 100_000,
+        "validate_every": 2000,
+        "save_every": 2000,
+    },
+}
+
+BIG: Values = {
+    "tokenizer": BASE["tokenizer"],
+    "model": {**BASE["model"], "model_dim": 1024, "feed_forward_dim": 4096, "heads": 16, "dropout": 0.3},
+    "training": {**BASE["training"], "lr": (4000 * 1024) ** -0.5, "max_steps": 300_000},
+}
+
+PRESETS: dict[str, Values] = {"tiny": TINY, "small": SMALL, "base": BASE, "big": BIG}
+
+
+def choose(pairs: int) -> str:
+    """The preset that `auto` stands for, given the number of training pairs."""
+    if pairs < 10_000:
+        return "tiny"
+    if pairs < 500_000:
+        return "small"
+    if pairs < 20_000_000:
+        return "base"
+    return "big"

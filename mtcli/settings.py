@@ -1,0 +1,180 @@
+"""Every setting, declared once: name, type, default, help, limits, and what a change means when a run resumes.
+
+Flags, TOML keys, validation and the `recipe.toml` of a checkpoint all derive from these declarations. A setting's
+name is unique over all sections, so that its flag needs no prefix.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Literal, cast
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.fields import FieldInfo
+
+Resume = Literal["free", "warn", "refuse"]
+"""On resume a changed setting is applied in silence, applied with a warning, or refused."""
+
+
+def setting(default: Any, help: str, resume: Resume, **limits: Any) -> Any:
+    """Declare one setting; `limits` are pydantic's (`ge`, `gt`, `le`, `lt`)."""
+    return Field(default, description=help, json_schema_extra={"resume": resume}, **limits)
+
+
+class Section(BaseModel):
+    """A group of settings that one part of the program reads."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DataSettings(Section):
+    """What to learn from."""
+
+    train: tuple[str, ...] = setting((), "corpora to train on", "refuse")
+    valid: tuple[str, ...] = setting((), "corpora to choose the best checkpoint on", "warn")
+    source_lang: str = setting("", "language to translate from, as in the file names", "refuse")
+    target_lang: str = setting("", "language to translate into, as in the file names", "refuse")
+    strict: bool = setting(False, "fail on a line that cannot be read instead of dropping it", "refuse")
+    max_length: int = setting(
+        256, "drop training pairs with a side longer than this many tokens", "refuse", ge=1
+    )
+
+
+class TokenizerSettings(Section):
+    """How text becomes tokens."""
+
+    tokenizer: str = setting("", "directory of a trained tokenizer; empty: train one", "refuse")
+    vocab_size: int = setting(8000, "pieces in a vocabulary", "refuse", ge=8, le=1_000_000)
+    tokenizer_model: Literal["unigram", "bpe"] = setting("unigram", "kind of SentencePiece model", "refuse")
+    joint: bool = setting(True, "one vocabulary for both languages", "refuse")
+    byte_fallback: bool = setting(True, "spell characters never seen in training as bytes", "refuse")
+    character_coverage: float = setting(
+        0.9998, "share of all characters that get a piece of their own", "refuse", gt=0, le=1
+    )
+
+
+class ModelSettings(Section):
+    """What the model is."""
+
+    architecture: str = setting("transformer", "family of models", "refuse")
+    encoder_layers: int = setting(3, "blocks of the encoder", "refuse", ge=1, le=1000)
+    decoder_layers: int = setting(3, "blocks of the decoder", "refuse", ge=1, le=1000)
+    model_dim: int = setting(256, "width of the residual stream", "refuse", ge=1, le=65536)
+    feed_forward_dim: int = setting(1024, "width inside the feed-forward blocks", "refuse", ge=1, le=262144)
+    heads: int = setting(4, "attention heads", "refuse", ge=1, le=1024)
+    encoder_attention: str = setting("full", "attention of the encoder to itself", "refuse")
+    decoder_attention: str = setting("full", "attention of the decoder to its past", "refuse")
+    cross_attention: str = setting("full", "attention of the decoder to the encoder", "refuse")
+    positions: str = setting("sinusoidal", "how the model knows the order of tokens", "refuse")
+    norm: str = setting("pre", "where LayerNorm stands: before or after each residual block", "refuse")
+    activation: str = setting("relu", "non-linearity of the feed-forward blocks", "refuse")
+    tied_embeddings: Literal["three-way", "two-way", "none"] = setting(
+        "three-way",
+        "which embeddings are one matrix: source, target and output; target and output; none",
+        "refuse",
+    )
+    dropout: float = setting(0.1, "dropout of embeddings and residual branches", "warn", ge=0, lt=1)
+    activation_dropout: float = setting(0.0, "dropout inside the feed-forward blocks", "warn", ge=0, lt=1)
+    attention_dropout: float = setting(0.0, "dropout of attention weights", "warn", ge=0, lt=1)
+
+
+class TrainingSettings(Section):
+    """How the model learns, for how long, and what is kept."""
+
+    seed: int = setting(1, "seed of every random choice", "refuse", ge=0, lt=2**32)
+    device: str = setting("auto", "auto, cpu, cuda, cuda:N or mps", "warn")
+    threads: int = setting(0, "processor threads; 0: all cores", "warn", ge=0, le=4096)
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = setting(
+        "auto", "arithmetic of the forward and backward pass; auto: what is fastest here", "warn"
+    )
+    optimizer: str = setting("adamw", "optimizer", "refuse")
+    lr: float = setting(1e-3, "highest learning rate, reached after the warm-up", "warn", gt=0)
+    beta1: float = setting(0.9, "decay of Adam's first moment", "warn", ge=0, lt=1)
+    beta2: float = setting(0.98, "decay of Adam's second moment", "warn", ge=0, lt=1)
+    epsilon: float = setting(1e-9, "Adam's epsilon", "warn", gt=0)
+    weight_decay: float = setting(0.0, "decoupled weight decay of matrices", "warn", ge=0)
+    schedule: str = setting("inverse-sqrt", "learning rate after the warm-up", "refuse")
+    warmup_steps: int = setting(1000, "steps in which the learning rate rises from 0", "warn", ge=0)
+    decay_steps: int = setting(
+        0, "step at which cosine and linear reach their end; 0: --max-steps of the first start", "warn", ge=0
+    )
+    clip: float = setting(1.0, "largest gradient norm; 0: no clipping", "warn", ge=0)
+    label_smoothing: float = setting(0.1, "probability spread over the whole vocabulary", "warn", ge=0, lt=1)
+    max_tokens: int = setting(
+        4096, "tokens of the longer side in a batch, padding included", "refuse", ge=1, le=2**31
+    )
+    accumulate: int = setting(1, "batches in one optimizer step", "refuse", ge=1, le=65536)
+    max_steps: int = setting(0, "stop after this many steps; 0: no limit", "free", ge=0)
+    max_epochs: int = setting(0, "stop after this many passes over the data; 0: no limit", "free", ge=0)
+    max_minutes: float = setting(
+        0, "stop after this much time, resumed runs added up; 0: no limit", "free", ge=0
+    )
+    validate_every: int = setting(1000, "steps between validations", "warn", ge=1)
+    save_every: int = setting(1000, "steps between checkpoints", "free", ge=1)
+    keep: int = setting(5, "newest checkpoints kept, beside the best", "free", ge=1)
+    metric: Literal["bleu", "chrf", "loss"] = setting(
+        "bleu", "what the best checkpoint is chosen by", "refuse"
+    )
+    patience: int = setting(10, "stop after this many validations without a new best; 0: never", "free", ge=0)
+    samples: int = setting(3, "sample translations shown at each validation", "free", ge=0, le=100)
+    tensorboard: bool = setting(False, "write TensorBoard event files too", "free")
+
+
+class DecodingSettings(Section):
+    """How translations are searched for."""
+
+    decoding: str = setting("beam", "greedy, beam or sample", "warn")
+    beam_size: int = setting(5, "hypotheses kept in beam search", "warn", ge=1, le=1000)
+    length_penalty: float = setting(
+        1.0, "exponent of the length that divides a hypothesis' log-probability; 0: none", "warn", ge=0
+    )
+    n_best: int = setting(1, "translations per sentence", "free", ge=1, le=1000)
+    temperature: float = setting(1.0, "sampling: divides the logits", "free", gt=0)
+    top_k: int = setting(0, "sampling: keep the k likeliest tokens; 0: all", "free", ge=0)
+    top_p: float = setting(
+        1.0, "sampling: keep the likeliest tokens that make up this probability", "free", gt=0, le=1
+    )
+    sampling_seed: int = setting(
+        1, "sampling: seed; a line's translation depends on it and the line only", "free", ge=0
+    )
+    max_output_ratio: float = setting(
+        2.0, "longest translation: this many tokens per source token, plus 20", "warn", gt=0
+    )
+    batch_tokens: int = setting(
+        4096, "tokens decoded together: sentences x beam x longest source", "free", ge=1
+    )
+
+
+class Recipe(Section):
+    """A whole run: what `mtcli train` reads and what every checkpoint stores."""
+
+    preset: str = setting(
+        "auto", "starting values by model size, or auto: by the size of the corpus", "refuse"
+    )
+    data: DataSettings = DataSettings()
+    tokenizer: TokenizerSettings = TokenizerSettings()
+    model: ModelSettings = ModelSettings()
+    training: TrainingSettings = TrainingSettings()
+    decoding: DecodingSettings = DecodingSettings()
+
+
+SECTIONS: dict[str, type[Section]] = {
+    "data": DataSettings,
+    "tokenizer": TokenizerSettings,
+    "model": ModelSettings,
+    "training": TrainingSettings,
+    "decoding": DecodingSettings,
+}
+
+
+def declarations() -> Iterator[tuple[str, str, FieldInfo]]:
+    """Every setting as (section, name, declaration); the section of `preset` is empty."""
+    yield "", "preset", Recipe.model_fields["preset"]
+    for section, model in SECTIONS.items():
+        for name, field in model.model_fields.items():
+            yield section, name, field
+
+
+def resume_rule(field: FieldInfo) -> Resume:
+    """What a change of this setting means when a run resumes."""
+    return cast(Resume, cast(dict[str, Any], field.json_schema_extra)["resume"])

@@ -1,0 +1,1 @@
+"""Loss, optimizer, schedule, precision, the loop and the run directory."""
