@@ -87,8 +87,7 @@ def validated(values: Values) -> Recipe:
         recipe = Recipe.model_validate(values)
     except ValidationError as error:
         reasons = [
-            f"{'.'.join(map(str, part['loc']))} = {part['input']!r}: {part['msg'].lower()}"
-            for part in error.errors()
+            f"{'.'.join(map(str, part['loc']))} = {part['input']!r}: {part['msg'].lower()}" for part in error.errors()
         ]
         raise UsageError("these settings cannot be used", *reasons) from error
     for section, name, _ in declarations():

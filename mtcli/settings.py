@@ -35,9 +35,7 @@ class DataSettings(Section):
     source_lang: str = setting("", "language to translate from, as in the file names", "refuse")
     target_lang: str = setting("", "language to translate into, as in the file names", "refuse")
     strict: bool = setting(False, "fail on a line that cannot be read instead of dropping it", "refuse")
-    max_length: int = setting(
-        256, "drop training pairs with a side longer than this many tokens", "refuse", ge=1
-    )
+    max_length: int = setting(256, "drop training pairs with a side longer than this many tokens", "refuse", ge=1)
 
 
 class TokenizerSettings(Section):
@@ -106,15 +104,11 @@ class TrainingSettings(Section):
     accumulate: int = setting(1, "batches in one optimizer step", "refuse", ge=1, le=65536)
     max_steps: int = setting(0, "stop after this many steps; 0: no limit", "free", ge=0)
     max_epochs: int = setting(0, "stop after this many passes over the data; 0: no limit", "free", ge=0)
-    max_minutes: float = setting(
-        0, "stop after this much time, resumed runs added up; 0: no limit", "free", ge=0
-    )
+    max_minutes: float = setting(0, "stop after this much time, resumed runs added up; 0: no limit", "free", ge=0)
     validate_every: int = setting(1000, "steps between validations", "warn", ge=1)
     save_every: int = setting(1000, "steps between checkpoints", "free", ge=1)
     keep: int = setting(5, "newest checkpoints kept, beside the best", "free", ge=1)
-    metric: Literal["bleu", "chrf", "loss"] = setting(
-        "bleu", "what the best checkpoint is chosen by", "refuse"
-    )
+    metric: Literal["bleu", "chrf", "loss"] = setting("bleu", "what the best checkpoint is chosen by", "refuse")
     patience: int = setting(10, "stop after this many validations without a new best; 0: never", "free", ge=0)
     samples: int = setting(3, "sample translations shown at each validation", "free", ge=0, le=100)
     tensorboard: bool = setting(False, "write TensorBoard event files too", "free")
@@ -140,17 +134,13 @@ class DecodingSettings(Section):
     max_output_ratio: float = setting(
         2.0, "longest translation: this many tokens per source token, plus 20", "warn", gt=0
     )
-    batch_tokens: int = setting(
-        4096, "tokens decoded together: sentences x beam x longest source", "free", ge=1
-    )
+    batch_tokens: int = setting(4096, "tokens decoded together: sentences x beam x longest source", "free", ge=1)
 
 
 class Recipe(Section):
     """A whole run: what `mtcli train` reads and what every checkpoint stores."""
 
-    preset: str = setting(
-        "auto", "starting values by model size, or auto: by the size of the corpus", "refuse"
-    )
+    preset: str = setting("auto", "starting values by model size, or auto: by the size of the corpus", "refuse")
     data: DataSettings = DataSettings()
     tokenizer: TokenizerSettings = TokenizerSettings()
     model: ModelSettings = ModelSettings()
