@@ -1,0 +1,78 @@
+"""Label-smoothed cross-entropy of a linear readout, without ever holding all logits.
+
+The loss of one token with logits z, target y and smoothing e over V pieces is (Szegedy et al. 2016, section 7)
+`logsumexp(z) - (1 - e) z_y - e mean(z)`, so neither log-probabilities nor a smoothed target are materialised. The
+gradient by z, `softmax(z) - (1 - e) onehot(y) - e / V`, is known as soon as z is, so that each chunk of tokens is
+finished, gradients included, while its logits are still in the cache.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn import functional as F
+
+CHUNK = {"cpu": 256, "cuda": 8192, "mps": 2048}
+"""Tokens whose logits exist at once: on a CPU those fit in the second-level cache; a GPU wants large products."""
+
+
+def smoothed_cross_entropy(
+    hidden: Float[Tensor, "n m"], weight: Float[Tensor, "v m"], target: Int[Tensor, " n"], smoothing: float
+) -> Float[Tensor, ""]:
+    """The summed loss of `n` tokens, in nats; softmax and sum are taken in fp32 whatever the products are."""
+    total: Tensor = LinearCrossEntropy.apply(hidden, weight, target, smoothing)  # type: ignore[no-untyped-call]
+    return total
+
+
+def plain_smoothed_cross_entropy(
+    hidden: Float[Tensor, "n m"], weight: Float[Tensor, "v m"], target: Int[Tensor, " n"], smoothing: float
+) -> Float[Tensor, ""]:
+    """The same sum by PyTorch's own operators, all logits at once."""
+    logits = F.linear(hidden, weight)
+    return F.cross_entropy(logits.float(), target, label_smoothing=smoothing, reduction="sum")
+
+
+class LinearCrossEntropy(torch.autograd.Function):
+    """Loss and gradients chunk by chunk in the forward pass; the backward pass only scales them."""
+
+    @staticmethod
+    def forward(ctx: Any, hidden: Tensor, weight: Tensor, target: Tensor, smoothing: float) -> Tensor:
+        """The summed loss."""
+        dtype = compute_dtype(hidden)
+        learning = hidden.requires_grad or weight.requires_grad
+        states, matrix = hidden.to(dtype), weight.to(dtype)
+        total = torch.zeros((), dtype=torch.float32, device=hidden.device)
+        grad_hidden = torch.empty_like(hidden) if learning else None
+        grad_weight = torch.zeros_like(weight) if learning else None
+        size = CHUNK.get(hidden.device.type, 8192)
+        with torch.autocast(hidden.device.type, enabled=False):
+            for begin in range(0, len(target), size):
+                part = slice(begin, begin + size)
+                logits = (states[part] @ matrix.T).float()
+                log_norm = logits.logsumexp(1, keepdim=True)
+                hit = logits.gather(1, target[part, None])
+                total += (log_norm - (1 - smoothing) * hit).sum() - smoothing * logits.mean(1).sum()
+                if grad_hidden is None or grad_weight is None:
+                    continue
+                grad = logits.sub_(log_norm).exp_().sub_(smoothing / len(weight))
+                grad.scatter_add_(1, target[part, None], torch.full_like(hit, smoothing - 1))
+                grad = grad.to(dtype)
+                grad_hidden[part] = grad @ matrix
+                grad_weight.add_(grad.T @ states[part])
+        ctx.save_for_backward(grad_hidden, grad_weight)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, None, None]:
+        """The gradients of the sum, times what the sum was multiplied by."""
+        grad_hidden, grad_weight = ctx.saved_tensors
+        return grad_hidden * grads[0], grad_weight * grads[0], None, None
+
+
+def compute_dtype(x: Tensor) -> torch.dtype:
+    """The type in which autocast would multiply `x`."""
+    kind = x.device.type
+    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype

@@ -1,0 +1,50 @@
+"""Where LayerNorm stands around a residual branch: `x = residual.join(x, branch(residual.enter(x)))`."""
+
+from __future__ import annotations
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from mtcli.model.dropout import Dropout
+
+
+class PreNorm(nn.Module):
+    """`x + dropout(branch(norm(x)))` (Xiong et al. 2020); a stack of such blocks ends with a norm of its own."""
+
+    def __init__(self, model_dim: int, dropout: float) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(model_dim)
+        self.dropout = Dropout(dropout)
+
+    def enter(self, x: Float[Tensor, "b t m"]) -> Float[Tensor, "b t m"]:
+        """What the branch reads."""
+        normed: Tensor = self.norm(x)
+        return normed
+
+    def join(self, x: Float[Tensor, "b t m"], branch: Float[Tensor, "b t m"]) -> Float[Tensor, "b t m"]:
+        """What goes on after the branch."""
+        joined: Tensor = x + self.dropout(branch)
+        return joined
+
+    @staticmethod
+    def last(model_dim: int) -> nn.Module:
+        """What follows the last block of a stack."""
+        return nn.LayerNorm(model_dim)
+
+
+class PostNorm(PreNorm):
+    """`norm(x + dropout(branch(x)))` (Vaswani et al. 2017, 3.1)."""
+
+    def enter(self, x: Float[Tensor, "b t m"]) -> Float[Tensor, "b t m"]:
+        """What the branch reads."""
+        return x
+
+    def join(self, x: Float[Tensor, "b t m"], branch: Float[Tensor, "b t m"]) -> Float[Tensor, "b t m"]:
+        """What goes on after the branch."""
+        normed: Tensor = self.norm(x + self.dropout(branch))
+        return normed
+
+    @staticmethod
+    def last(model_dim: int) -> nn.Module:
+        """What follows the last block of a stack."""
+        return nn.Identity()
