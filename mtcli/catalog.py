@@ -23,6 +23,9 @@ SCHEDULE = {
     "linear": "mtcli.training.schedule:linear",
     "constant": "mtcli.training.schedule:constant",
 }
+PLANNED_SCHEDULES = ("cosine", "linear")
+"""Schedules that must know at which step they end."""
+
 DECODING = {
     "greedy": "mtcli.decoding.sampling:greedy",
     "beam": "mtcli.decoding.beam:beam_search",

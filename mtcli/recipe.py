@@ -51,6 +51,19 @@ def resolve(file: Values, typed: Mapping[str, Any], pairs: int | None = None) ->
     return validated({"preset": preset, **merged})
 
 
+def overlaid(old: Recipe, file: Values, questions: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of `old`, changed by those of `file`, except by values that only ask for a choice already made."""
+    values: dict[str, Any] = old.model_dump(mode="json")
+    for section, table in file.items():
+        if not isinstance(table, Mapping):
+            if questions.get(section) != table:
+                values[section] = table
+            continue
+        definite = {name: value for name, value in table.items() if questions.get(name, ...) != value}
+        values[section] = {**values.get(section, {}), **definite}
+    return values
+
+
 def nested(typed: Mapping[str, Any]) -> dict[str, Any]:
     """Flat setting names to the tables of a recipe file."""
     place = {name: section for section, name, _ in declarations()}

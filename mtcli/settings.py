@@ -106,6 +106,10 @@ class TrainingSettings(Section):
     max_epochs: int = setting(0, "stop after this many passes over the data; 0: no limit", "free", ge=0)
     max_minutes: float = setting(0, "stop after this much time, resumed runs added up; 0: no limit", "free", ge=0)
     validate_every: int = setting(1000, "steps between validations", "warn", ge=1)
+    validation_lines: int = setting(
+        1000, "validation sentences decoded each time, spread evenly; 0: all", "warn", ge=0
+    )
+    validation_decoding: Literal["greedy", "beam"] = setting("greedy", "how validation decodes", "warn")
     save_every: int = setting(1000, "steps between checkpoints", "free", ge=1)
     keep: int = setting(5, "newest checkpoints kept, beside the best", "free", ge=1)
     metric: Literal["bleu", "chrf", "loss"] = setting("bleu", "what the best checkpoint is chosen by", "refuse")

@@ -1,0 +1,87 @@
+"""`mtcli eval`: translate and score, or score a file of translations."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mtcli.cli.flags import with_settings
+from mtcli.cli.model import MACHINE
+from mtcli.errors import UsageError
+
+if TYPE_CHECKING:
+    from mtcli.evaluation import Score
+
+ONE_FILE = "for example: mtcli eval -m runs/en-de test.en test.de, or: mtcli eval -i translations.txt test.de"
+
+
+@with_settings("decoding", extra=(*MACHINE, "target_lang"))
+def evaluate(
+    files: Annotated[list[Path], typer.Argument(help="SOURCE REFERENCE with -m, REFERENCE with -i")],
+    typed: dict[str, Any],
+    model: Annotated[Path | None, typer.Option("--model", "-m", help="a run, or one checkpoint directory")] = None,
+    hypotheses: Annotated[Path | None, typer.Option("--input", "-i", help="translations to score")] = None,
+    metrics: Annotated[list[str] | None, typer.Option("--metrics", help="bleu, chrf or ter; repeatable")] = None,
+    protocol: Annotated[str, typer.Option(help="raw, or multi30k-lc to compare with papers")] = "raw",
+    bootstrap: Annotated[int, typer.Option(help="resamplings for confidence intervals; 0: none")] = 0,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="write the translations here")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+) -> None:
+    """Score translations with sacreBLEU, always with the signature that reproduces the figure."""
+    from mtcli.evaluation import evaluate
+
+    if (model is None) == (hypotheses is None):
+        raise UsageError("give either a model with -m or translations with -i", ONE_FILE)
+    if len(files) != (2 if model else 1):
+        raise UsageError(f"{len(files)} files were given", ONE_FILE)
+    if model:
+        texts, references, language = translated(model, files, typed)
+    else:
+        texts, references, language = read(hypotheses, files[0], typed)
+    if output:
+        output.write_text("".join(f"{text}\n" for text in texts), encoding="utf-8")
+    wanted = metrics or ["bleu", "chrf"]
+    scores = evaluate(texts, [references], wanted, language, protocol=protocol, bootstrap=bootstrap)
+    show(scores, as_json)
+
+
+def translated(model: Path, files: list[Path], typed: dict[str, Any]) -> tuple[list[str], list[str], str]:
+    """Translations of the source, the references, and the language they are in."""
+    from mtcli.cli.model import load
+    from mtcli.cli.text import both
+    from mtcli.data.normalize import normalize
+    from mtcli.decoding.translator import Translator
+
+    sources, references = both(*files)
+    loaded = load(model, {name: value for name, value in typed.items() if name != "target_lang"})
+    language = typed.get("target_lang", loaded.restored.recipe.data.target_lang)
+    translator = Translator(loaded.restored.model, loaded.restored.tokenizer, loaded.decoding, loaded.device)
+    with loaded.autocast:
+        results = translator.translate([normalize(line) for line in sources])
+    return [result.text for result in results], references, language
+
+
+def read(hypotheses: Path | None, reference: Path, typed: dict[str, Any]) -> tuple[list[str], list[str], str]:
+    """Translations from a file, the references, and the language they are in."""
+    from mtcli.cli.text import both
+
+    ignored = typed.keys() - {"target_lang"}
+    if ignored or hypotheses is None:
+        raise UsageError(f"--{min(ignored).replace('_', '-')} means nothing without a model", ONE_FILE)
+    texts, references = both(hypotheses, reference)
+    return texts, references, typed.get("target_lang", "")
+
+
+def show(scores: list[Score], as_json: bool) -> None:
+    """Print figures and signatures."""
+    if as_json:
+        json.dump([score.as_json() for score in scores], sys.stdout, ensure_ascii=False, indent=1)
+        print()
+        return
+    for score in scores:
+        interval = f"  [{score.interval[0]:.2f}, {score.interval[1]:.2f}]" if score.interval else ""
+        print(f"{score.name} {score.value:.2f}{interval}  {score.detail}\n  {score.signature}")

@@ -1,0 +1,75 @@
+"""What the commands that use a trained model share: `-m`, device, threads, precision and decoding flags."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mtcli.errors import UsageError
+from mtcli.settings import DecodingSettings
+
+if TYPE_CHECKING:
+    import torch
+
+    from mtcli.checkpoint.restore import Restored
+
+ModelOption = Annotated[Path, typer.Option("--model", "-m", help="a run, or one checkpoint directory")]
+MACHINE = ("device", "threads", "precision")
+"""The training settings that decoding shares; typed for this command only, never taken from a checkpoint."""
+
+STRATEGY_OF = {
+    "beam_size": "beam",
+    "length_penalty": "beam",
+    "temperature": "sample",
+    "top_k": "sample",
+    "top_p": "sample",
+    "sampling_seed": "sample",
+}
+"""Settings that mean something in one strategy only."""
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A model on its device, and how to decode with it."""
+
+    restored: Restored
+    device: torch.device
+    decoding: DecodingSettings
+    autocast: AbstractContextManager[None]
+
+
+def load(model: Path, typed: Mapping[str, Any]) -> Loaded:
+    """The model that `-m` names, with the decoding settings of its recipe changed by typed flags."""
+    from mtcli.checkpoint.restore import restore
+    from mtcli.cli.flags import settings_of
+    from mtcli.device import choose_device, choose_precision, use_threads
+    from mtcli.training.precision import Precision
+
+    use_threads(typed.get("threads", 0))
+    device = choose_device(typed.get("device", "auto"))
+    # Decoding in fp32 unless told otherwise: bf16 rounds differently in other batches.
+    precision = choose_precision(typed.get("precision", "fp32"), device)
+    restored = restore(model, device)
+    flags = {name: value for name, value in typed.items() if name not in MACHINE}
+    decoding: DecodingSettings = settings_of("decoding", restored.recipe, flags)
+    refuse_ignored(decoding, flags)
+    return Loaded(restored, device, decoding, Precision(precision, device).autocast())
+
+
+def refuse_ignored(decoding: DecodingSettings, typed: Mapping[str, Any]) -> None:
+    """Raise `UsageError` for a typed flag that the chosen strategy would not look at."""
+    for name, strategy in STRATEGY_OF.items():
+        if name in typed and decoding.decoding != strategy:
+            raise UsageError(
+                f"--{name.replace('_', '-')} means nothing in {decoding.decoding} decoding",
+                f"leave it out, or choose --decoding {strategy}",
+            )
+    if decoding.decoding == "greedy" and decoding.n_best > 1:
+        raise UsageError("greedy decoding finds one translation, not --n-best", "use --decoding beam or sample")
+    if decoding.decoding == "beam" and decoding.n_best > decoding.beam_size:
+        raise UsageError(f"--n-best {decoding.n_best} needs a --beam-size of at least {decoding.n_best}")

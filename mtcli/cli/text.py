@@ -1,0 +1,47 @@
+"""Text from a file or stdin, for the commands that read one sentence per line."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from mtcli.data.compressed import open_text
+from mtcli.data.lines import read_lines
+from mtcli.errors import DataError, UsageError
+
+
+def lines_of(path: Path | None) -> Iterator[str]:
+    """The lines of a file, or of stdin if there is none, each as soon as it arrives, as they are written.
+
+    What is not UTF-8 is read as U+FFFD, and counted on stderr at the end: lines out are always lines in.
+    """
+    invalid: list[int] = []
+    name = str(path) if path and str(path) != "-" else "stdin"
+    if name == "stdin":
+        if sys.stdin.isatty():
+            print("reading from the terminal; end with Ctrl-D", file=sys.stderr)
+        stream = sys.stdin.buffer
+    else:
+        stream = open_text(name)  # type: ignore[assignment]
+    with stream:
+        for line in read_lines(stream, name):
+            if line.invalid_at:
+                invalid.append(line.number)
+            yield line.text
+    if invalid:
+        shown = ", ".join(map(str, invalid[:3]))
+        print(f"warning: {len(invalid)} lines of {name} are not UTF-8 (first: {shown})", file=sys.stderr)
+
+
+def both(first: Path, second: Path) -> tuple[list[str], list[str]]:
+    """The lines of two files that must match line by line; `DataError` if they do not."""
+    if first == second == Path("-"):
+        raise UsageError("only one of the two files can be stdin")
+    texts = list(lines_of(first)), list(lines_of(second))
+    if len(texts[0]) != len(texts[1]):
+        raise DataError(
+            f"{first} has {len(texts[0]):,} lines but {second} has {len(texts[1]):,}",
+            "the two must match line by line",
+        )
+    return texts

@@ -1,0 +1,32 @@
+"""`mtcli train`: learn to translate from a corpus."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from mtcli.cli.flags import with_settings
+from mtcli.errors import UsageError
+
+
+@with_settings("", "data", "tokenizer", "model", "training", "decoding")
+def train(
+    typed: dict[str, Any],
+    recipe: Annotated[Path | None, typer.Argument(help="a recipe (TOML), such as the recipe.toml of a run")] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="directory of the run")] = None,
+) -> None:
+    """Train a model, or go on where a run in the same directory stopped."""
+    if output is None:
+        raise UsageError("--output is missing", "for example: -o runs/en-de")
+    from mtcli import recipe as recipes
+    from mtcli.cli.show import watching
+    from mtcli.training.interrupt import listening
+    from mtcli.training.prepare import train
+    from mtcli.training.run import Watch
+
+    file = recipes.read(recipe) if recipe else {}
+    with listening() as interrupt, watching() as show:
+        outcome = train(file, typed, output, Watch(show, interrupt))
+    show.conclude(outcome, output)

@@ -1,0 +1,100 @@
+"""`mtcli translate`: lines in, translations out, in order, each as soon as it is known."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mtcli.cli.flags import with_settings
+from mtcli.cli.model import MACHINE, ModelOption
+from mtcli.errors import UsageError
+
+if TYPE_CHECKING:
+    from mtcli.decoding.translator import Translation
+
+CHUNK = 4096
+"""Lines of a file that are sorted by length and decoded together."""
+
+
+@with_settings("decoding", extra=MACHINE)
+def translate(
+    model: ModelOption,
+    typed: dict[str, Any],
+    file: Annotated[
+        Path | None, typer.Argument(help="text to translate, one sentence per line [default: stdin]")
+    ] = None,
+    greedy: Annotated[bool, typer.Option("--greedy", help="short for --decoding greedy")] = False,
+    sample: Annotated[bool, typer.Option("--sample", help="short for --decoding sample")] = False,
+    format: Annotated[str, typer.Option("--format", help="text, tsv (line, rank, score, text) or jsonl")] = "text",
+) -> None:
+    """Translate raw text to raw text: as many lines out as in, in the same order."""
+    if format not in FORMATS:
+        raise UsageError(f"there is no format {format!r}", f"choose one of: {', '.join(FORMATS)}")
+    if greedy and sample:
+        raise UsageError("--greedy and --sample contradict each other")
+    if greedy or sample:
+        typed["decoding"] = "greedy" if greedy else "sample"
+    if format == "text" and typed.get("n_best", 1) > 1:
+        raise UsageError("--n-best has no place in one line per sentence", "use --format tsv or jsonl")
+    write = FORMATS[format]
+    for number, translation in enumerate(translations(model, file, typed), 1):
+        for line in write(number, translation):
+            print(line, flush=True)
+
+
+def translations(model: Path, file: Path | None, typed: dict[str, Any]) -> Iterator[Translation]:
+    """The translation of every line of the input, as it becomes known."""
+    from mtcli.cli.model import load
+    from mtcli.cli.text import lines_of
+    from mtcli.data.normalize import normalize
+    from mtcli.decoding.arrivals import chunks
+    from mtcli.decoding.translator import Translator
+
+    loaded = load(model, typed)
+    translator = Translator(loaded.restored.model, loaded.restored.tokenizer, loaded.decoding, loaded.device)
+    split = []
+    with loaded.autocast:
+        for number, translation in enumerate(translator.stream(chunks(map(normalize, lines_of(file)), CHUNK)), 1):
+            if translation.split:
+                split.append(number)
+            yield translation
+    if split:
+        shown = ", ".join(map(str, split[:3]))
+        print(f"warning: {len(split)} very long lines were translated in parts (first: {shown})", file=sys.stderr)
+
+
+def as_text(number: int, translation: Translation) -> Iterator[str]:
+    """The best translation."""
+    yield translation.text
+
+
+def as_tsv(number: int, translation: Translation) -> Iterator[str]:
+    """Line number, rank, score and text of each translation; tabs within the text become spaces."""
+    for rank, hypothesis in enumerate(translation.hypotheses, 1):
+        text = hypothesis.text.replace("\t", " ")
+        yield f"{number}\t{rank}\t{hypothesis.score:.6f}\t{text}"
+    if not translation.hypotheses:
+        yield f"{number}\t1\t\t"
+
+
+def as_jsonl(number: int, translation: Translation) -> Iterator[str]:
+    """One object per source line."""
+    found = [
+        {
+            "text": hypothesis.text,
+            "score": hypothesis.score,
+            "log_prob": hypothesis.log_prob,
+            "truncated": not hypothesis.finished,
+        }
+        for hypothesis in translation.hypotheses
+    ]
+    entry = {"line": number, "source": translation.source, "translations": found, "split": translation.split}
+    yield json.dumps(entry, ensure_ascii=False)
+
+
+FORMATS = {"text": as_text, "tsv": as_tsv, "jsonl": as_jsonl}

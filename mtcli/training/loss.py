@@ -1,0 +1,29 @@
+"""What training minimises: label-smoothed cross-entropy as a sum, never a mean."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from jaxtyping import Float
+from torch import Tensor
+
+from mtcli.kernels.cross_entropy import smoothed_cross_entropy
+from mtcli.layout import Batch
+from mtcli.model.seq2seq import Seq2Seq
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A sum over target tokens, in nats, and how many they were; the division happens once per optimizer step."""
+
+    total: Float[Tensor, ""]
+    tokens: int
+
+
+def batch_loss(model: Seq2Seq[Any], batch: Batch, smoothing: float) -> Loss:
+    """The loss of a batch on the model's device; padding plays no part."""
+    real = batch.target_rows.valid
+    readout = model.readout(batch)[real]
+    total = smoothed_cross_entropy(readout, model.output.weight, batch.target_out[real], smoothing)
+    return Loss(total, len(readout))

@@ -1,0 +1,80 @@
+"""Everything a step changes: model, optimizer, precision and progress; to and from what a checkpoint stores."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from mtcli.checkpoint.store import Resume
+from mtcli.data.batches import Place
+from mtcli.model.seq2seq import Seq2Seq
+from mtcli.training.precision import Precision
+
+
+@dataclass
+class Progress:
+    """How far a run has come; plain numbers, stored as JSON."""
+
+    step: int = 0
+    place: Place = field(default_factory=Place)
+    tokens: int = 0
+    seconds: float = 0.0
+    best: float | None = None
+    best_step: int = 0
+    validations_since_best: int = 0
+    skipped: int = 0
+    skipped_in_a_row: int = 0
+
+
+@dataclass
+class TrainState:
+    """What one optimizer step reads and writes."""
+
+    model: Seq2Seq[Any]
+    optimizer: Optimizer
+    precision: Precision
+    progress: Progress
+
+    @property
+    def device(self) -> torch.device:
+        """Where the parameters are."""
+        return self.precision.device
+
+    def weights(self) -> dict[str, Tensor]:
+        """The model's parameters by name; tied ones share storage."""
+        return {name: value.detach() for name, value in self.model.state_dict(keep_vars=True).items()}
+
+    def resume(self, data: str) -> Resume:
+        """What another process needs to go on as if it were this one; `data` identifies the training corpus."""
+        tensors = {
+            f"optimizer.{index}.{key}": value
+            for index, entry in self.optimizer.state_dict()["state"].items()
+            for key, value in entry.items()
+        }
+        tensors["random.cpu"] = torch.get_rng_state()
+        if self.device.type == "cuda":
+            tensors["random.cuda"] = torch.cuda.get_rng_state(self.device)
+        values = {"progress": asdict(self.progress), "scaler": self.precision.state(), "data": data}
+        return Resume(tensors, values)
+
+    def restore(self, weights: dict[str, Tensor], resume: Resume) -> None:
+        """Become the state that was stored."""
+        self.model.load_state_dict(weights)
+        moments: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in resume.tensors.items():
+            kind, _, rest = name.partition(".")
+            if kind == "optimizer":
+                index, _, key = rest.partition(".")
+                moments.setdefault(int(index), {})[key] = tensor
+        groups = self.optimizer.state_dict()["param_groups"]
+        self.optimizer.load_state_dict({"state": moments, "param_groups": groups})
+        progress = dict(resume.values["progress"])
+        self.progress = Progress(**{**progress, "place": Place(**progress["place"])})
+        self.precision.restore(resume.values["scaler"])
+        torch.set_rng_state(resume.tensors["random.cpu"])
+        if self.device.type == "cuda" and "random.cuda" in resume.tensors:
+            torch.cuda.set_rng_state(resume.tensors["random.cuda"], self.device)
