@@ -1,0 +1,77 @@
+"""Pure functions from logits to logits that change what may be chosen, and the choice of the best with fair ties.
+
+Every function works on rows of logits and leaves its argument as it was; a token that must not be chosen gets -inf.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import inf
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from mtcli.layout import BOS, PAD, UNK
+
+NEVER = (PAD, UNK, BOS)
+"""Tokens that no translation contains."""
+
+
+def precise(logits: Float[Tensor, "n v"]) -> Float[Tensor, "n v"]:
+    """The logits in at least fp32, in which probabilities are computed and added up."""
+    # A sum of bf16 log-probabilities stops growing after a few dozen tokens.
+    return logits.to(torch.promote_types(logits.dtype, torch.float32))
+
+
+def forbid(logits: Float[Tensor, "n v"], tokens: Sequence[int]) -> Float[Tensor, "n v"]:
+    """Make `tokens` impossible."""
+    allowed = logits.clone()
+    for token in tokens:
+        allowed[:, token] = -inf
+    return allowed
+
+
+def temperature(logits: Float[Tensor, "n v"], value: float) -> Float[Tensor, "n v"]:
+    """Divide by `value`: below 1 sharpens the distribution, above 1 flattens it."""
+    # The largest logit is moved to 0 first, so that a tiny temperature gives 0 and -inf but never inf - inf.
+    return (logits - logits.amax(-1, keepdim=True)) / value
+
+
+def top_k(logits: Float[Tensor, "n v"], k: int) -> Float[Tensor, "n v"]:
+    """Keep exactly the `k` largest of each row, of equal ones those with lower ids (Fan et al. 2018)."""
+    return logits if k >= logits.shape[-1] else logits.masked_fill(~among_best(logits, k), -inf)
+
+
+def top_p(logits: Float[Tensor, "n v"], p: float) -> Float[Tensor, "n v"]:
+    """Keep the fewest tokens whose probabilities sum up to at least `p`, and at least one (Holtzman et al. 2020)."""
+    ordered, tokens = logits.sort(dim=-1, descending=True, stable=True)
+    probs = ordered.softmax(-1)
+    before = probs.cumsum(-1) - probs
+    # The rounded sum of all tokens can stay below p = 1, or the rounded sum before the first be other than 0.
+    keep = (before < p).index_fill(-1, torch.zeros(1, dtype=torch.long, device=logits.device), True)
+    return logits.masked_fill(~torch.zeros_like(keep).scatter(-1, tokens, keep), -inf)
+
+
+def best(logits: Float[Tensor, "n v"], k: int) -> tuple[Float[Tensor, "n k"], Int[Tensor, "n k"]]:
+    """The `k` largest of each row, best first, and their columns; of equal ones the lower column comes first.
+
+    `topk` alone promises no order among equals, and bf16 logits are often equal.
+    """
+    values, columns = logits.topk(min(k + 1, logits.shape[-1]))
+    if k < logits.shape[-1]:
+        tied = values[:, k - 1] == values[:, k]
+        columns = columns[:, :k]
+        if tied.any():
+            columns[tied] = among_best(logits[tied], k).nonzero()[:, 1].view(-1, k)
+    columns = columns.sort(-1).values
+    values, order = logits.gather(-1, columns).sort(dim=-1, descending=True, stable=True)
+    return values, columns.gather(-1, order)
+
+
+def among_best(logits: Float[Tensor, "n v"], k: int) -> Bool[Tensor, "n v"]:
+    """Whether each is one of the `k` largest of its row; exactly `k` are, of equal ones those in lower columns."""
+    last = logits.topk(k).values[:, -1:]
+    above, equal = logits > last, logits == last
+    room = k - above.sum(-1, keepdim=True)
+    return above | (equal & (equal.cumsum(-1) <= room))

@@ -1,0 +1,125 @@
+"""Greedy search and sampling: one loop that extends each hypothesis by one token, with two ways to choose it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from mtcli.decoding.filters import NEVER, forbid, precise, temperature, top_k, top_p
+from mtcli.decoding.hypothesis import Hypothesis
+from mtcli.errors import UsageError
+from mtcli.layout import BOS, EOS, PAD
+from mtcli.model.seq2seq import Memory, Seq2Seq
+from mtcli.settings import DecodingSettings
+
+Choose = Callable[[Float[Tensor, "n v"], Float[Tensor, " n"]], Int[Tensor, " n"]]
+"""From the logits of `n` hypotheses, and a random number in [0, 1) for each, to their next tokens."""
+
+
+def greedy(
+    model: Seq2Seq[Any],
+    memory: Memory,
+    limits: Int[Tensor, " b"],
+    settings: DecodingSettings,
+    seeds: Sequence[int],
+) -> list[list[Hypothesis]]:
+    """The one hypothesis per sentence that takes the likeliest token at each step.
+
+    `limits` are the most tokens predicted for each sentence, EOS included; `seeds` play no part.
+    Raises `UsageError` if more than one translation per sentence is asked for.
+    """
+    if settings.n_best > 1:
+        hint = "choose beam or sample, or leave n_best at 1"
+        raise UsageError("greedy decoding finds one translation per sentence", hint)
+    uniforms = torch.zeros(len(seeds), 1, int(limits.max()))
+    return roll_out(model, memory, limits, uniforms, lambda logits, _: logits.argmax(-1), settings.length_penalty)
+
+
+def sample(
+    model: Seq2Seq[Any],
+    memory: Memory,
+    limits: Int[Tensor, " b"],
+    settings: DecodingSettings,
+    seeds: Sequence[int],
+) -> list[list[Hypothesis]]:
+    """`n_best` independent samples per sentence, in the order drawn, from the model's filtered distribution.
+
+    `limits` are the most tokens predicted for each sentence, EOS included. What is drawn for a sentence depends on
+    its seed, not on the batch around it; the first of many samples is the same as a single one.
+    """
+
+    def choose(logits: Float[Tensor, "n v"], uniforms: Float[Tensor, " n"]) -> Int[Tensor, " n"]:
+        return draw(filtered(logits, settings), uniforms)
+
+    uniforms = torch.zeros(len(seeds), settings.n_best, int(limits.max()))
+    for numbers, seed, limit in zip(uniforms, seeds, limits.tolist(), strict=True):
+        generator = torch.Generator().manual_seed(seed)
+        numbers[:, :limit] = torch.rand(settings.n_best, limit, generator=generator)
+    return roll_out(model, memory, limits, uniforms, choose, settings.length_penalty)
+
+
+def roll_out(
+    model: Seq2Seq[Any],
+    memory: Memory,
+    limits: Int[Tensor, " b"],
+    uniforms: Float[Tensor, "b w l"],
+    choose: Choose,
+    length_penalty: float,
+) -> list[list[Hypothesis]]:
+    """Extend `w` hypotheses per sentence until each has ended or reached its limit of at most `l` tokens."""
+    device, dtype = memory.values.device, torch.promote_types(memory.values.dtype, torch.float32)
+    sentences, width, longest = uniforms.shape
+    outputs = torch.full((sentences, width, longest), PAD, device=device)
+    log_probs = torch.zeros(sentences, width, device=device, dtype=dtype)
+    limits, uniforms = limits.to(device), uniforms.to(device)
+    searched = torch.arange(sentences, device=device)
+    growing = torch.ones(sentences, width, device=device, dtype=torch.bool)
+    tokens = torch.full((sentences * width,), BOS, device=device)
+    state = model.start(memory, width)
+    for time in range(longest):
+        logits, state = model.step(tokens, state)
+        logits = precise(logits)
+        tokens = choose(forbid(logits, NEVER), uniforms[searched, :, time].flatten())
+        gained = logits.gather(-1, tokens[:, None]).squeeze(-1) - logits.logsumexp(-1)
+        outputs[searched, :, time] = tokens.view(-1, width).where(growing, PAD)
+        log_probs[searched] += gained.view(-1, width).where(growing, 0)
+        growing = growing & (tokens.view(-1, width) != EOS) & (time + 1 < limits[searched, None])
+        kept = growing.any(-1)
+        if not kept.any():
+            break
+        if not kept.all():
+            rows = torch.arange(len(tokens), device=device).view(-1, width)[kept].flatten()
+            searched, growing, tokens, state = searched[kept], growing[kept], tokens[rows], model.select(state, rows)
+    return [
+        [hypothesis(*pair, length_penalty) for pair in zip(*sentence, strict=True)]
+        for sentence in zip(outputs.tolist(), log_probs.tolist(), strict=True)
+    ]
+
+
+def hypothesis(output: list[int], log_prob: float, length_penalty: float) -> Hypothesis:
+    """The hypothesis that a row of predicted tokens, padded at the end, stands for."""
+    finished = EOS in output
+    end = output.index(EOS if finished else PAD) if finished or PAD in output else len(output)
+    return Hypothesis.of(output[:end], log_prob, finished, length_penalty)
+
+
+def filtered(logits: Float[Tensor, "n v"], settings: DecodingSettings) -> Float[Tensor, "n v"]:
+    """The logits to sample from: the temperature first, then top-k, then top-p of what is left."""
+    logits = temperature(logits, settings.temperature)
+    if settings.top_k:
+        logits = top_k(logits, settings.top_k)
+    return top_p(logits, settings.top_p) if settings.top_p < 1 else logits
+
+
+def draw(logits: Float[Tensor, "n v"], uniforms: Float[Tensor, " n"]) -> Int[Tensor, " n"]:
+    """The token of each row at which the distribution function passes the row's number in [0, 1)."""
+    cumulative = logits.softmax(-1).cumsum(-1)
+    total = cumulative[:, -1:]
+    # Rounding must not reach the total: no token lies beyond it.
+    wanted = torch.minimum(uniforms[:, None] * total, torch.nextafter(total, torch.zeros_like(total)))
+    # `right` passes over tokens of probability 0; only NaN logits find no token at all.
+    return torch.searchsorted(cumulative, wanted, right=True).squeeze(-1).clamp(max=logits.shape[-1] - 1)

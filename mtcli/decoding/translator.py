@@ -1,0 +1,179 @@
+"""From lines of text to translations, in order, each independent of the lines around it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from math import ceil
+from typing import Any, Protocol
+
+import torch
+
+from mtcli.catalog import load
+from mtcli.decoding.hypothesis import Hypothesis
+from mtcli.decoding.inference import at_rest, batches
+from mtcli.decoding.splitting import split
+from mtcli.layout import EOS, pad
+from mtcli.model.seq2seq import Seq2Seq
+from mtcli.settings import DecodingSettings
+
+MAX_SOURCE = 1024
+"""Tokens, EOS included, of the longest line that is translated in one piece."""
+
+EXTRA_OUTPUT = 20
+"""Tokens that a translation may have beyond `max_output_ratio` per source token."""
+
+
+class TextTokenizer(Protocol):
+    """What translation needs of a tokenizer; tokens are without BOS and EOS."""
+
+    def encode_source(self, lines: Sequence[str]) -> list[list[int]]:
+        """The tokens of each source line."""
+
+    def decode_target(self, outputs: Sequence[Sequence[int]]) -> list[str]:
+        """The text of each translation."""
+
+
+@dataclass(frozen=True)
+class TextHypothesis:
+    """One translation of one line; the numbers are those of `Hypothesis`."""
+
+    text: str
+    score: float
+    log_prob: float
+    tokens: tuple[int, ...]
+    finished: bool
+
+
+@dataclass(frozen=True)
+class Translation:
+    """What became of one line: its hypotheses, best first (samples in the order drawn); none for an empty line."""
+
+    source: str
+    hypotheses: tuple[TextHypothesis, ...] = ()
+    split: bool = False
+    """Whether the line was too long and was translated in parts; scores are then means over the parts."""
+
+    @property
+    def text(self) -> str:
+        """The best translation, without line breaks; empty for an empty line."""
+        return self.hypotheses[0].text if self.hypotheses else ""
+
+
+class Translator:
+    """A model, its tokenizer and a way to search, ready to translate.
+
+    Raises `UsageError` if there is no such strategy as `settings.decoding`.
+    """
+
+    def __init__(
+        self,
+        model: Seq2Seq[Any],
+        tokenizer: TextTokenizer,
+        settings: DecodingSettings,
+        device: torch.device,
+        max_source: int = MAX_SOURCE,
+    ) -> None:
+        self.model = model
+        self.tokenizer = tokenizer
+        self.settings = settings
+        self.device = device
+        self.max_source = max_source
+        self.search = load("decoding", settings.decoding)
+
+    def stream(self, chunks: Iterable[Sequence[str]]) -> Iterator[Translation]:
+        """Translate chunk after chunk, in order; a chunk's translations come before the next chunk is asked for."""
+        for lines in chunks:
+            yield from self.translate(lines)
+
+    def translate(self, lines: Sequence[str]) -> list[Translation]:
+        """One translation for each line, in order."""
+        parts = [self.parts(*pair) for pair in zip(lines, self.tokenizer.encode_source(lines), strict=True)]
+        results = iter(self.search_all([part for of_line in parts for part in of_line]))
+        return [joined(line, [next(results) for _ in of_line]) for line, of_line in zip(lines, parts, strict=True)]
+
+    def parts(self, line: str, tokens: list[int]) -> list[Part]:
+        """The line in parts that the model can take at once; usually one, none if there is nothing to translate."""
+        if not line.strip() or not tokens:
+            return []
+        if self.fits(tokens):
+            return [Part(line, tokens)]
+        texts = split(line, lambda text: self.fits(self.tokenizer.encode_source([text])[0]))
+        encoded = zip(texts, self.tokenizer.encode_source(texts), strict=True)
+        return [Part(text, part) for text, part in encoded if part]
+
+    def fits(self, tokens: list[int]) -> bool:
+        """Whether the tokens and an EOS are short enough."""
+        return len(tokens) < self.max_source
+
+    def search_all(self, parts: Sequence[Part]) -> list[list[TextHypothesis]]:
+        """The hypotheses of each part, searched in batches of similar length."""
+        results: list[list[Hypothesis]] = [[] for _ in parts]
+        lengths, budget = [len(part.tokens) + 1 for part in parts], self.settings.batch_tokens // width(self.settings)
+        with at_rest(self.model):
+            for places in batches(lengths, budget):
+                for place, hypotheses in zip(places, self.search_batch([parts[i] for i in places]), strict=True):
+                    results[place] = hypotheses
+        texts = iter(self.tokenizer.decode_target([list(h.tokens) for each in results for h in each]))
+        return [[as_text(h, next(texts)) for h in each] for each in results]
+
+    def search_batch(self, parts: Sequence[Part]) -> list[list[Hypothesis]]:
+        """The hypotheses of parts that are decoded together."""
+        source, rows = pad([[*part.tokens, EOS] for part in parts])
+        memory = self.model.encode(source.to(self.device), rows.to(self.device))
+        ratio = self.settings.max_output_ratio
+        limits = torch.tensor([ceil(ratio * len(part.tokens)) + EXTRA_OUTPUT for part in parts])
+        seeds = [seed_of(self.settings.sampling_seed, part.text) for part in parts]
+        found: list[list[Hypothesis]] = self.search(self.model, memory, limits, self.settings, seeds)
+        return found
+
+
+@dataclass(frozen=True)
+class Part:
+    """A line, or a part of a very long one, and its source tokens without EOS."""
+
+    text: str
+    tokens: list[int]
+
+
+def width(settings: DecodingSettings) -> int:
+    """How many hypotheses of each sentence are in the model's batch."""
+    return {"beam": settings.beam_size, "sample": settings.n_best}.get(settings.decoding, 1)
+
+
+def seed_of(sampling_seed: int, text: str) -> int:
+    """The seed of one line's random numbers, different for each line and each `sampling_seed`."""
+    digest = blake2b(f"{sampling_seed} {text}".encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    return int.from_bytes(digest, "big")
+
+
+def joined(line: str, parts: Sequence[Sequence[TextHypothesis]]) -> Translation:
+    """The translation of a line from those of its parts: their best ones in a row, then their second best, ..."""
+    if len(parts) == 1:
+        return Translation(line, tuple(parts[0]))
+    # zip stops at the part with the fewest hypotheses: beyond them nothing covers the whole line.
+    hypotheses = tuple(in_a_row(ranked) for ranked in zip(*parts, strict=False))
+    return Translation(line, hypotheses, split=bool(parts))
+
+
+def in_a_row(parts: Sequence[TextHypothesis]) -> TextHypothesis:
+    """One hypothesis out of consecutive ones; the mean of their scores keeps n-best lists sorted."""
+    return TextHypothesis(
+        text=" ".join(part.text for part in parts),
+        score=sum(part.score for part in parts) / len(parts),
+        log_prob=sum(part.log_prob for part in parts),
+        tokens=tuple(token for part in parts for token in part.tokens),
+        finished=all(part.finished for part in parts),
+    )
+
+
+def as_text(hypothesis: Hypothesis, text: str) -> TextHypothesis:
+    """A hypothesis with its text, which is kept on one line."""
+    h = hypothesis
+    return TextHypothesis(one_line(text), h.score, h.log_prob, h.tokens, h.finished)
+
+
+def one_line(text: str) -> str:
+    """The text without line breaks, which a model with byte pieces can produce: lines out are lines in."""
+    return text.replace("\r", " ").replace("\n", " ")
