@@ -149,9 +149,10 @@ def measured(metric: Metric, hypotheses: Lines, references: Sequence[Lines], boo
     # The command line strips the end of every line, of all white space of Unicode.
     stripped = [[line.rstrip() for line in stream] for stream in (hypotheses, *references)]
     result = metric.corpus_score(stripped[0], stripped[1:], n_bootstrap=bootstrap)
-    # sacreBLEU shows mean, half-width and remark only inside formatted text; hence the private names.
-    low, high = float(result._mean - result._ci), float(result._mean + result._ci)
-    interval = (low, high) if bootstrap else None
+    # sacreBLEU shows mean, half-width and remark only inside formatted text; hence the private names. Those of chrF
+    # are numpy's float32, which would round the sum.
+    mean, half = float(result._mean), float(result._ci)
+    interval = (mean - half, mean + half) if bootstrap else None
     return Score(result.name, float(result.score), str(metric.get_signature()), interval, result._verbose)
 
 
