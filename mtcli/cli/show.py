@@ -13,9 +13,8 @@ from rich.live import Live
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from mtcli.training.prepare import Outcome
-    from mtcli.training.report import Standing
-    from mtcli.training.validate import Validation
+    from mtcli.training.observer import Standing, Validation
+    from mtcli.training.train import Outcome
 
 PLAIN_SECONDS = 30.0
 """Away from a terminal, the run's standing is printed this often."""

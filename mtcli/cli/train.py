@@ -23,10 +23,11 @@ def train(
     from mtcli import recipe as recipes
     from mtcli.cli.show import watching
     from mtcli.training.interrupt import listening
-    from mtcli.training.prepare import train
+        from mtcli.training.plan import Request
     from mtcli.training.run import Watch
+    from mtcli.training.train import train
 
     file = recipes.read(recipe) if recipe else {}
     with listening() as interrupt, watching() as show:
-        outcome = train(file, typed, output, Watch(show, interrupt))
+        outcome = train(Request(file, typed), output, Watch(show, interrupt))
     show.conclude(outcome, output)

@@ -12,8 +12,7 @@ from mtcli.errors import DivergenceError
 from mtcli.layout import Batch
 from mtcli.settings import TrainingSettings
 from mtcli.training.loss import batch_loss
-from mtcli.training.report import StepMetrics
-from mtcli.training.run import Run
+from mtcli.training.run import Run, StepMetrics
 from mtcli.training.schedule import learning_rate
 from mtcli.training.state import TrainState
 
@@ -27,9 +26,9 @@ def fit(state: TrainState, batches: Batches, settings: TrainingSettings, run: Ru
         return
     for group in groups(batches.from_(state.progress.place), settings.accumulate):
         run.report(train_step(state, group, settings))
-        if state.progress.step % settings.validate_every == 0:
+        if state.progress.step % settings.validate_every == 0 or run.finished():
             run.validate()
-        if state.progress.step % settings.save_every == 0 or run.interrupted:
+        if state.progress.step % settings.save_every == 0 or run.interrupted or run.finished():
             run.save()
         if run.interrupted or run.finished():
             return

@@ -6,19 +6,32 @@ import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+
+from torch import Tensor
 
 from mtcli.checkpoint import store
 from mtcli.checkpoint.store import Checkpoint
 from mtcli.settings import Recipe
 from mtcli.training.interrupt import Interrupt
-from mtcli.training.report import Log, Observer, Standing, StepMetrics
+from mtcli.training.log import Log
+from mtcli.training.observer import Observer, Standing, Validation
 from mtcli.training.state import TrainState
-from mtcli.training.validate import Validation, Validator
+from mtcli.training.validate import Validator
 
 REPORT_SECONDS = 1.0
 LOG_STEPS = 50
 """Standings are shown this often in seconds, and logged this often in steps."""
+
+
+@dataclass(frozen=True)
+class StepMetrics:
+    """What one optimizer step did; `loss` is a sum over target tokens, in nats, still on the device."""
+
+    loss: Tensor
+    target_tokens: int
+    tokens: int
+    gradient_norm: float
+    lr: float
 
 
 @dataclass
@@ -26,7 +39,7 @@ class Window:
     """What was counted since the last standing."""
 
     started: float
-    loss: Any = 0.0
+    loss: Tensor | float = 0.0
     target_tokens: int = 0
     tokens: int = 0
 
@@ -35,12 +48,12 @@ class Run:
     """One directory, one state, and whoever watches."""
 
     def __init__(
-        self, directory: Path, recipe: Recipe, state: TrainState, corpus: TrainingCorpus, watch: Watch
+        self, directory: Path, recipe: Recipe, state: TrainState, validator: Validator, watch: Watch
     ) -> None:
         self.directory = directory
         self.recipe = recipe
         self.state = state
-        self.corpus = corpus
+        self.validator = validator
         self.observer = watch.observer
         self.interrupted = watch.interrupt
         self.log = Log(directory, recipe.training.tensorboard, watch.observer)
@@ -93,8 +106,8 @@ class Run:
         if settings.max_steps:
             ends.append((settings.max_steps - progress.step) * pace)
         if settings.max_epochs:
-            steps = math.ceil(settings.max_epochs * self.corpus.batches_per_epoch / settings.accumulate)
-            ends.append((steps - progress.step) * pace)
+            epochs = progress.place.epoch + progress.place.index / self.batches_per_epoch
+            ends.append(progress.seconds * (settings.max_epochs / max(1e-9, epochs) - 1))
         if settings.max_minutes:
             ends.append(settings.max_minutes * 60 - progress.seconds)
         return max(0.0, min(ends)) if ends else None
@@ -102,7 +115,7 @@ class Run:
     def validate(self) -> None:
         """Judge the model; a new best is saved at once."""
         progress, settings = self.state.progress, self.recipe.training
-        validation = self.corpus.validator(self.state)
+        validation = self.validator(self.state)
         self.validation = (progress.step, validation)
         value = validation.value(settings.metric)
         # NaN compares as no improvement, so a diverged model is never the best.
@@ -149,11 +162,11 @@ class Run:
         validated, validation = self.validation or (None, None)
         return Checkpoint(
             recipe=self.recipe,
-            tokenizer=self.corpus.tokenizer_files,
+            tokenizer=self.validator.tokenizer.files(),
             weights=self.state.weights(),
             scores=validation.as_json() if validation and validated == step else {},
             step=step,
-            resume=self.state.resume(self.corpus.fingerprint),
+            resume=self.state.resume(),
         )
 
     def finished(self) -> str | None:
@@ -168,22 +181,6 @@ class Run:
         if settings.patience and progress.validations_since_best >= settings.patience:
             return f"{progress.validations_since_best} validations without a new best (--patience)"
         return None
-
-    def close(self) -> None:
-        """Judge and save the last step, if that has not been done."""
-        if self.validation is None or self.validation[0] != self.state.progress.step:
-            self.validate()
-        self.save()
-
-
-@dataclass(frozen=True)
-class TrainingCorpus:
-    """What a run keeps of its data beside the batches."""
-
-    fingerprint: str
-    batches_per_epoch: int
-    tokenizer_files: dict[str, bytes]
-    validator: Validator
 
 
 @dataclass(frozen=True)

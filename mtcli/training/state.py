@@ -38,6 +38,8 @@ class TrainState:
     optimizer: Optimizer
     precision: Precision
     progress: Progress
+    data: str
+    """Identifies the corpus and the tokenizer."""
 
     @property
     def device(self) -> torch.device:
@@ -48,8 +50,8 @@ class TrainState:
         """The model's parameters by name; tied ones share storage."""
         return {name: value.detach() for name, value in self.model.state_dict(keep_vars=True).items()}
 
-    def resume(self, data: str) -> Resume:
-        """What another process needs to go on as if it were this one; `data` identifies the training corpus."""
+    def resume(self) -> Resume:
+        """What another process needs to go on as if it were this one."""
         tensors = {
             f"optimizer.{index}.{key}": value
             for index, entry in self.optimizer.state_dict()["state"].items()
@@ -58,7 +60,7 @@ class TrainState:
         tensors["random.cpu"] = torch.get_rng_state()
         if self.device.type == "cuda":
             tensors["random.cuda"] = torch.cuda.get_rng_state(self.device)
-        values = {"progress": asdict(self.progress), "scaler": self.precision.state(), "data": data}
+        values = {"progress": asdict(self.progress), "scaler": self.precision.state(), "data": self.data}
         return Resume(tensors, values)
 
     def restore(self, weights: dict[str, Tensor], resume: Resume) -> None:

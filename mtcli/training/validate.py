@@ -4,59 +4,27 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import torch
 
 from mtcli.data.batches import in_order
-from mtcli.data.corpus import SentencePair
-from mtcli.data.encoded import Encoded
-from mtcli.data.tokenizer import Tokenizer
 from mtcli.decoding.translator import Translator
-from mtcli.evaluation import Score, evaluate
+from mtcli.evaluation import evaluate
 from mtcli.settings import Recipe
 from mtcli.training.loss import batch_loss
+from mtcli.training.material import Material
+from mtcli.training.observer import Sample, Validation
 from mtcli.training.state import TrainState
-
-
-@dataclass(frozen=True)
-class Sample:
-    """One translation beside what it should have been."""
-
-    source: str
-    reference: str
-    translation: str
-
-
-@dataclass(frozen=True)
-class Validation:
-    """What one validation found; `loss` is nats per target token without smoothing."""
-
-    loss: float
-    scores: list[Score]
-    samples: list[Sample]
-    seconds: float
-
-    def value(self, metric: str) -> float:
-        """The figure that `metric` names, turned so that higher is better."""
-        if metric == "loss":
-            return -self.loss
-        return next(score.value for score in self.scores if score.name.lower().startswith(metric))
-
-    def as_json(self) -> dict[str, Any]:
-        """Loss, and scores with their signatures."""
-        return {"loss": self.loss, "scores": {score.name: score.as_json() for score in self.scores}}
 
 
 class Validator:
     """Knows the validation corpus, and judges a model on it."""
 
-    def __init__(self, pairs: Sequence[SentencePair], encoded: Encoded, tokenizer: Tokenizer, recipe: Recipe) -> None:
-        step = -(-len(pairs) // recipe.training.validation_lines) if recipe.training.validation_lines else 1
-        self.pairs = pairs[::step]
-        self.encoded = encoded
-        self.tokenizer = tokenizer
+    def __init__(self, material: Material, recipe: Recipe) -> None:
+        lines = recipe.training.validation_lines or len(material.validation_pairs)
+        self.pairs = material.validation_pairs[:: -(-len(material.validation_pairs) // lines)]
+        self.encoded = material.validation
+        self.tokenizer = material.tokenizer
         self.recipe = recipe
 
     def __call__(self, state: TrainState) -> Validation:

@@ -1,61 +1,15 @@
-"""What a run tells the outside: events for people (an `Observer`), and `log.jsonl` and TensorBoard for programs."""
+"""What a run tells programs: `log.jsonl`, and TensorBoard's event files on request."""
 
 from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-from torch import Tensor
-
-from mtcli.training.validate import Validation
-
-
-@dataclass(frozen=True)
-class StepMetrics:
-    """What one optimizer step did; `loss` is a sum over target tokens, in nats, still on the device."""
-
-    loss: Tensor
-    target_tokens: int
-    tokens: int
-    gradient_norm: float
-    lr: float
-
-
-@dataclass(frozen=True)
-class Standing:
-    """Where a run stands; `loss` is nats per target token since the last standing, `remaining` is in seconds."""
-
-    step: int
-    epoch: int
-    loss: float
-    lr: float
-    tokens_per_second: float
-    gradient_norm: float
-    seconds: float
-    remaining: float | None
-    skipped: int
-
-
-class Observer(Protocol):
-    """Whoever shows a run to people; nothing in `training` prints."""
-
-    def say(self, sentence: str) -> None:
-        """Something to know."""
-
-    def warn(self, sentence: str) -> None:
-        """Something to worry about."""
-
-    def stand(self, standing: Standing) -> None:
-        """Some steps were taken."""
-
-    def validated(self, validation: Validation, best: bool, patience: int | None) -> None:
-        """A validation ended; `patience` is how many more may pass without a new best."""
-
-    def saved(self, path: Path) -> None:
-        """A checkpoint is on disk."""
+from mtcli.errors import UsageError
+from mtcli.training.observer import Observer, Standing, Validation
 
 
 class Log:
@@ -107,8 +61,6 @@ def unspeakable(value: Any) -> bool:
 
 def event_writer(run: Path) -> Any:
     """A TensorBoard writer; `UsageError` if the package is missing."""
-    from mtcli.errors import UsageError
-
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:

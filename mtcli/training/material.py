@@ -1,0 +1,88 @@
+"""What a run learns from: its tokenizer, and its corpora as tokens."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mtcli.checkpoint.store import Checkpoint
+from mtcli.data import tokenizer as tokenizers
+from mtcli.data.corpus import Account, Corpus, SentencePair, open_corpora
+from mtcli.data.encoded import Encoded, encode
+from mtcli.data.tokenizer import Tokenizer
+from mtcli.settings import Recipe
+from mtcli.training.observer import Observer
+
+
+@dataclass(frozen=True)
+class Material:
+    """Everything about the data that training needs; `fingerprint` changes when any of it does."""
+
+    tokenizer: Tokenizer
+    training: Encoded
+    validation: Encoded
+    validation_pairs: list[SentencePair]
+    fingerprint: str
+
+
+def gather(recipe: Recipe, directory: Path, stored: Checkpoint | None, observer: Observer) -> Material:
+    """Read, tokenise and encode; what was encoded before comes from the cache."""
+    training, valid = opened(recipe.data.train, recipe), opened(recipe.data.valid, recipe)
+    tokenizer = chosen_tokenizer(recipe, training, directory, stored, observer)
+    account = Account()
+    corpus = encode(training, tokenizer, recipe.data.max_length, cache_directory(), account)
+    observer.say(f"training corpus: {account}")
+    show_examples(account, observer)
+    pairs = list(pairs_of(valid, Account()))
+    account = Account()
+    held_out = encode(valid, tokenizer, recipe.data.max_length, cache_directory(), account)
+    observer.say(f"validation corpus: {account}")
+    show_examples(account, observer)
+    fingerprint = digest([corpus.fingerprint() for corpus in training] + [tokenizer.digest])
+    return Material(tokenizer, corpus, held_out, pairs, fingerprint)
+
+
+def opened(names: Sequence[str], recipe: Recipe) -> list[Corpus]:
+    """The corpora of these names."""
+    return open_corpora(names, recipe.data.source_lang, recipe.data.target_lang, recipe.data.strict)
+
+
+def chosen_tokenizer(
+    recipe: Recipe, training: Sequence[Corpus], directory: Path, stored: Checkpoint | None, observer: Observer
+) -> Tokenizer:
+    """The tokenizer that the run already has, the one it was told to use, or one trained now."""
+    if stored:
+        return Tokenizer.from_bytes(stored.tokenizer)
+    if recipe.tokenizer.tokenizer:
+        return Tokenizer.load(Path(recipe.tokenizer.tokenizer))
+    observer.say("training the tokenizer")
+    home = directory / "tokenizer"
+    for sentence in tokenizers.train(pairs_of(training, Account()), recipe.tokenizer, home).notes():
+        observer.warn(sentence)
+    return Tokenizer.load(home)
+
+
+def pairs_of(corpora: Sequence[Corpus], account: Account) -> Iterator[SentencePair]:
+    """All pairs of several corpora, one after the other."""
+    return (pair for corpus in corpora for pair in corpus.pairs(account))
+
+
+def show_examples(account: Account, observer: Observer) -> None:
+    """Tell where the first dropped pairs stand."""
+    for dropped in account.examples:
+        observer.warn(f"dropped: {dropped}")
+
+
+def cache_directory() -> Path:
+    """Where encoded corpora are kept between runs: $MTCLI_CACHE, or mtcli in the user's cache folder."""
+    if chosen := os.environ.get("MTCLI_CACHE"):
+        return Path(chosen)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mtcli"
+
+
+def digest(parts: Sequence[str]) -> str:
+    """One hash of several."""
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()

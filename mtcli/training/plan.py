@@ -1,0 +1,110 @@
+"""What a run is going to do: its recipe, settled before anything expensive happens."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mtcli import catalog
+from mtcli import recipe as recipes
+from mtcli.data.corpus import Account, open_corpora
+from mtcli.device import choose_device, choose_precision, use_threads
+from mtcli.errors import UsageError
+from mtcli.model.build import refuse_impossible
+from mtcli.settings import Recipe
+from mtcli.training.observer import Observer
+
+RESOLVED_AT_START: dict[str, Any] = {"preset": "auto", "precision": "auto", "decay_steps": 0}
+"""Values that ask the first start to choose; on resume they mean what was chosen then."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user asks for: the values of a recipe file, and the flags typed, by setting name."""
+
+    file: Mapping[str, Any]
+    typed: Mapping[str, Any]
+
+
+def settle(request: Request, directory: Path, observer: Observer) -> Recipe:
+    """The whole recipe of a run in `directory`: a new one, or the one there with what may change changed.
+
+    Raises `UsageError` for settings that are missing, impossible, or may not change on the way.
+    """
+    if (directory / "recipe.toml").exists():
+        recipe = continued(request, directory, observer)
+        use_threads(recipe.training.threads)
+        return with_precision(recipe)
+    plan = recipes.resolve(request.file, request.typed)
+    refuse_incomplete(plan)
+    refuse_impossible(plan.model, plan.tokenizer.joint)
+    # The trial of a precision has to come before any other computation.
+    use_threads(plan.training.threads)
+    precision = with_precision(plan).training.precision
+    recipe = with_schedule(recipes.resolve(request.file, request.typed, count(plan)))
+    refuse_impossible(recipe.model, recipe.tokenizer.joint)
+    return replaced(recipe, precision=precision)
+
+
+def continued(request: Request, directory: Path, observer: Observer) -> Recipe:
+    """The recipe of a stopped run, with the settings that are asked for now."""
+    old = recipes.load(directory / "recipe.toml")
+    typed = {name: value for name, value in request.typed.items() if RESOLVED_AT_START.get(name, ...) != value}
+    new = recipes.resolve(recipes.overlaid(old, request.file, RESOLVED_AT_START), typed)
+    found = recipes.changes(old, new)
+    if found["refuse"]:
+        raise UsageError(
+            f"{directory} holds a run with other settings, which cannot change on the way",
+            *(f"{flag(name)}: {before!r} there, {after!r} now" for name, before, after in found["refuse"]),
+            "give the same settings to go on, or another directory with -o to start anew",
+        )
+    for name, before, after in found["warn"]:
+        observer.warn(f"{flag(name)} changes from {before!r} to {after!r}")
+    return new
+
+
+def flag(name: str) -> str:
+    """A setting as it is typed."""
+    return f"--{name.replace('_', '-')}"
+
+
+def refuse_incomplete(plan: Recipe) -> None:
+    """Raise `UsageError` for data that were not named."""
+    for name in ("train", "valid", "source_lang", "target_lang"):
+        if not getattr(plan.data, name):
+            raise UsageError(
+                f"{flag(name)} is missing",
+                "for example: mtcli train --train data/train --valid data/valid -s en -t de -o runs/en-de",
+            )
+
+
+def count(plan: Recipe) -> int:
+    """The number of usable training pairs; the preset `auto` chooses the model's size by it."""
+    data, account = plan.data, Account()
+    corpora = open_corpora(data.train, data.source_lang, data.target_lang, data.strict)
+    return sum(1 for corpus in corpora for _ in corpus.pairs(account))
+
+
+def with_schedule(recipe: Recipe) -> Recipe:
+    """The recipe with the end of its schedule fixed, so that a later --max-steps does not bend the past."""
+    training = recipe.training
+    if training.schedule not in catalog.PLANNED_SCHEDULES or training.decay_steps:
+        return recipe
+    if not training.max_steps:
+        raise UsageError(
+            f"--schedule {training.schedule} has to know when it ends", "give --max-steps or --decay-steps"
+        )
+    return replaced(recipe, decay_steps=training.max_steps)
+
+
+def with_precision(recipe: Recipe) -> Recipe:
+    """The recipe with the precision that its device computes in."""
+    training = recipe.training
+    return replaced(recipe, precision=choose_precision(training.precision, choose_device(training.device)))
+
+
+def replaced(recipe: Recipe, **values: Any) -> Recipe:
+    """The recipe with other training settings."""
+    return recipe.model_copy(update={"training": recipe.training.model_copy(update=values)})

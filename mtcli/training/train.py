@@ -1,0 +1,132 @@
+"""From what the user asks for to a trained model in a directory; a stopped run goes on, a finished one says so."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from mtcli import catalog
+from mtcli import recipe as recipes
+from mtcli.checkpoint import durable, lock, store
+from mtcli.checkpoint.store import Checkpoint
+from mtcli.data.batches import Batches
+from mtcli.device import choose_device
+from mtcli.errors import DivergenceError, InterruptedRun, ModelError, ResourceError
+from mtcli.model.build import build
+from mtcli.settings import Recipe
+from mtcli.training.loop import fit
+from mtcli.training.material import Material, gather
+from mtcli.training.observer import Observer, Validation
+from mtcli.training.plan import Request, settle
+from mtcli.training.precision import Precision
+from mtcli.training.run import Run, Watch
+from mtcli.training.state import Progress, TrainState
+from mtcli.training.validate import Validator
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended: why, where its best checkpoint is, and the last validation if this process made one."""
+
+    reason: str
+    best: Path
+    validation: Validation | None
+
+
+def train(request: Request, directory: Path, watch: Watch) -> Outcome:
+    """Train into `directory`, or go on where a run in it stopped.
+
+    Raises `UserError`s; among them `InterruptedRun`, after saving, when a signal asked to stop.
+    """
+    make_writable(directory)
+    with lock.hold(directory):
+        recipe = settle(request, directory, watch.observer)
+        stored = newest(directory, watch.observer)
+        material = gather(recipe, directory, stored, watch.observer)
+        state = built(recipe, material)
+        if stored:
+            resume(state, stored, material, watch.observer)
+        refuse_full_disk(state, recipe, directory)
+        durable.write_file(directory / "recipe.toml", recipes.dump(recipe).encode())
+        batches = Batches(material.training, recipe.training.max_tokens, recipe.training.seed)
+        validator = Validator(material, recipe)
+        return ended(Run(directory, recipe, state, validator, watch), batches)
+
+
+def make_writable(directory: Path) -> None:
+    """Create the run's directory, and find out now whether it can be written."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        probe = directory / f".probe-{os.getpid()}"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise ResourceError(
+            f"{directory} cannot be written: {error.strerror}", "choose another directory with -o"
+        ) from error
+
+
+def newest(directory: Path, observer: Observer) -> Checkpoint | None:
+    """The newest sound checkpoint of the run; damaged ones are passed over loudly."""
+    path, passed_over = store.newest(directory)
+    for sentence in passed_over:
+        observer.warn(sentence)
+    return store.load(path, resume=True) if path else None
+
+
+def built(recipe: Recipe, material: Material) -> TrainState:
+    """A fresh state; the seed decides every parameter."""
+    device, tokenizer = choose_device(recipe.training.device), material.tokenizer
+    torch.manual_seed(recipe.training.seed)
+    model = build(recipe.model, tokenizer.source_size, tokenizer.target_size, tokenizer.joint).to(device)
+    optimizer = catalog.load("optimizer", recipe.training.optimizer)(model, recipe.training)
+    assert recipe.training.precision != "auto"
+    return TrainState(
+        model, optimizer, Precision(recipe.training.precision, device), Progress(), material.fingerprint
+    )
+
+
+def resume(state: TrainState, stored: Checkpoint, material: Material, observer: Observer) -> None:
+    """Continue from a checkpoint of this run; `ModelError` if it belongs to other data."""
+    if stored.resume is None:
+        raise ModelError("the newest checkpoint holds a model only, so training cannot go on from it")
+    if stored.resume.values["data"] != material.fingerprint:
+        raise ModelError(
+            "the corpora have changed since this run began",
+            "restore them to go on, or choose another directory with -o to start anew",
+        )
+    state.restore(stored.weights, stored.resume)
+    observer.say(f"going on from step {state.progress.step:,}")
+
+
+def refuse_full_disk(state: TrainState, recipe: Recipe, directory: Path) -> None:
+    """Raise `ResourceError` if the checkpoints that will be kept do not fit on the disk."""
+    parameters = sum(parameter.numel() for parameter in state.model.parameters())
+    one = 3 * 4 * parameters  # weights and Adam's two moments, in fp32
+    needed, free = one * (recipe.training.keep + 2), shutil.disk_usage(directory).free
+    if free < needed:
+        raise ResourceError(
+            f"{directory} has {free / 1e9:.1f} GB free, and this run may need {needed / 1e9:.1f} GB for checkpoints",
+            "free some space, or keep fewer with --keep",
+        )
+
+
+def ended(run: Run, batches: Batches) -> Outcome:
+    """Run to the end, or to the wish to stop."""
+    try:
+        fit(run.state, batches, run.recipe.training, run)
+    except DivergenceError as error:
+        good, _ = store.newest(run.directory)
+        raise DivergenceError(error.message, *error.details, f"the last good checkpoint is {good}") from error
+    reason = run.finished()
+    if reason is None:
+        raise InterruptedRun(
+            run.interrupted.exit_code,
+            f"stopped at step {run.state.progress.step:,}, everything is saved",
+            "the same command goes on from here",
+        )
+    return Outcome(reason, store.find(run.directory), run.validation and run.validation[1])
