@@ -23,7 +23,7 @@ def train(
     from mtcli import recipe as recipes
     from mtcli.cli.show import watching
     from mtcli.training.interrupt import listening
-        from mtcli.training.plan import Request
+    from mtcli.training.plan import Request
     from mtcli.training.run import Watch
     from mtcli.training.train import train
 

@@ -48,12 +48,19 @@ class Run:
     """One directory, one state, and whoever watches."""
 
     def __init__(
-        self, directory: Path, recipe: Recipe, state: TrainState, validator: Validator, watch: Watch
+        self,
+        directory: Path,
+        recipe: Recipe,
+        state: TrainState,
+        validator: Validator,
+        epoch_batches: int,
+        watch: Watch,
     ) -> None:
         self.directory = directory
         self.recipe = recipe
         self.state = state
         self.validator = validator
+        self.epoch_batches = epoch_batches
         self.observer = watch.observer
         self.interrupted = watch.interrupt
         self.log = Log(directory, recipe.training.tensorboard, watch.observer)
@@ -106,7 +113,7 @@ class Run:
         if settings.max_steps:
             ends.append((settings.max_steps - progress.step) * pace)
         if settings.max_epochs:
-            epochs = progress.place.epoch + progress.place.index / self.batches_per_epoch
+            epochs = progress.place.epoch + progress.place.index / self.epoch_batches
             ends.append(progress.seconds * (settings.max_epochs / max(1e-9, epochs) - 1))
         if settings.max_minutes:
             ends.append(settings.max_minutes * 60 - progress.seconds)

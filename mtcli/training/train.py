@@ -54,7 +54,8 @@ def train(request: Request, directory: Path, watch: Watch) -> Outcome:
         durable.write_file(directory / "recipe.toml", recipes.dump(recipe).encode())
         batches = Batches(material.training, recipe.training.max_tokens, recipe.training.seed)
         validator = Validator(material, recipe)
-        return ended(Run(directory, recipe, state, validator, watch), batches)
+        run = Run(directory, recipe, state, validator, batches.steps_per_epoch(), watch)
+        return ended(run, batches)
 
 
 def make_writable(directory: Path) -> None:
