@@ -146,9 +146,7 @@ def measured(metric: Metric, hypotheses: Lines, references: Sequence[Lines], boo
     check_counts(hypotheses, references)
     if bootstrap < 0 or bootstrap == 1:
         raise UsageError(f"a bootstrap of {bootstrap} resamples gives no interval", "take 1000, or 0 for none")
-    # The command line strips the end of every line, of all white space of Unicode.
-    stripped = [[line.rstrip() for line in stream] for stream in (hypotheses, *references)]
-    result = metric.corpus_score(stripped[0], stripped[1:], n_bootstrap=bootstrap)
+    result = metric.corpus_score(hypotheses, references, n_bootstrap=bootstrap)
     # sacreBLEU shows mean, half-width and remark only inside formatted text; hence the private names. Those of chrF
     # are numpy's float32, which would round the sum.
     mean, half = float(result._mean), float(result._ci)

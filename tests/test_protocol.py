@@ -22,7 +22,7 @@ needs_moses = pytest.mark.skipif(importlib.util.find_spec("sacremoses") is None,
 
 
 def lines(name):
-    return (MULTI30K / name).read_text(encoding="utf-8", newline="\n").removesuffix("\n").split("\n")
+    return (MULTI30K / name).read_bytes().decode().removesuffix("\n").split("\n")
 
 
 @pytest.mark.corpora
@@ -31,7 +31,7 @@ def lines(name):
 def test_makes_the_published_reference():
     prepared = multi30k_lc.prepare(lines("test_2016_flickr.de"), "de")
     assert prepared == lines("test_2016_flickr.lc.norm.tok.de")
-    assert sum(len(line.split(" ")) for line in prepared) == 12_103
+    assert sum(len(line.split()) for line in prepared) == 12_103
 
 
 # Words from the README of github.com/multi30k/dataset; characters, line ends included, of its files data/task1/tok.
@@ -51,7 +51,7 @@ def test_makes_the_published_reference():
 )
 def test_has_the_size_of_the_published_files(name, words, characters):
     prepared = multi30k_lc.prepare(lines(name), name[-2:])
-    assert sum(len(line.split(" ")) for line in prepared) == words
+    assert sum(len(line.split()) for line in prepared) == words
     assert sum(len(line) + 1 for line in prepared) == characters
 
 
@@ -85,6 +85,8 @@ def test_has_the_size_of_the_published_files(name, words, characters):
         # a number before a full stop is an ordinal in German, and no abbreviation in English
         ("de", "Die Nummer 10.", "die nummer 10."),
         ("en", "The number 10.", "the number 10 ."),
+        # Moses splits a last .' only at the very end, and cleans no spaces after it
+        ("en", "A motorcycle .'", "a motorcycle  . &apos; "),
         # dashes, ellipsis, brackets, odd spaces
         ("en", "one – two … (three)", "one - two ... ( three )"),
         ("de", "  zwei\t Leerzeichen\u00a0 \u2028 x ", "zwei leerzeichen x"),
@@ -117,7 +119,7 @@ def test_any_text_gives_as_many_lines(text, language):
     text = [*text, "[/b]", "\x00", "\u2028", "\ud800", "DOTMULTI."]
     prepared = multi30k_lc.prepare(text, language)
     assert len(prepared) == len(text)
-    assert all("\n" not in line and line == line.strip() for line in prepared)
+    assert not any("\n" in line for line in prepared)
 
 
 @needs_moses
