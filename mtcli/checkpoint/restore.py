@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from mtcli.checkpoint import store
+from mtcli.checkpoint import steps, store
 from mtcli.data.tokenizer import Tokenizer
 from mtcli.errors import ModelError, UsageError
 from mtcli.model.build import build
@@ -30,7 +30,7 @@ class Restored:
 
 def restore(path: Path, device: torch.device) -> Restored:
     """The model of a run's best checkpoint, or of one checkpoint; `ModelError` if anything in it does not fit."""
-    found = store.find(path)
+    found = steps.find(path)
     checkpoint = store.load(found)
     tokenizer = Tokenizer.from_bytes(checkpoint.tokenizer)
     try:

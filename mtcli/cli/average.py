@@ -17,13 +17,13 @@ def average(
 ) -> None:
     """Average the weights of checkpoints: usually a little better than any of them."""
     from mtcli.checkpoint import average as averaging
-    from mtcli.checkpoint import store
+    from mtcli.checkpoint import steps, store
 
     if output.exists() and any(output.iterdir()):
         raise UsageError(f"{output} is not empty", "choose another directory with -o")
     paths = averaging.last(models[0], last) if len(models) == 1 else models
     averaged = averaging.average(paths)
     saved = store.save(output, averaged)
-    store.point(output, "best", averaged.step)
+    steps.point(output, "best", averaged.step)
     print(f"averaged {len(paths)} checkpoints into {saved}")
     print(f"next: mtcli eval -m {output} SOURCE REFERENCE")

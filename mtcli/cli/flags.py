@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 import typer
 from pydantic.fields import FieldInfo
 
-from mtcli import recipe
+from mtcli import catalog, recipe
 from mtcli.settings import declarations
 
 SHORT = {"source_lang": "-s", "target_lang": "-t"}
@@ -56,7 +56,7 @@ def flag(name: str, section: str, field: FieldInfo) -> inspect.Parameter:
     long = f"--{name.replace('_', '-')}"
     names = [f"{long}/--no-{long[2:]}"] if field.annotation is bool else [long]
     option = typer.Option(*names, *([SHORT[name]] if name in SHORT else []), help=text, rich_help_panel=section)
-    annotation = Annotated[plain_type(field.annotation), option]
+    annotation: Any = Annotated[plain_type(field.annotation), option]  # type: ignore[valid-type]
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
 
 
@@ -74,7 +74,7 @@ def choices_of(name: str, annotation: Any) -> str:
     if get_origin(annotation) is Literal:
         return ", ".join(get_args(annotation))
     if name in recipe.CATALOGUED:
-        return ", ".join(recipe.catalog.TABLES[recipe.CATALOGUED[name]])
+        return ", ".join(catalog.TABLES[recipe.CATALOGUED[name]])
     return ""
 
 

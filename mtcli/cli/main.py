@@ -10,7 +10,7 @@ import typer
 from typer.exceptions import Abort, TyperException
 
 from mtcli.cli import average, data, evaluate, info, score, tokenizer, train, translate
-from mtcli.errors import ResourceError, UserError
+from mtcli.errors import ResourceError, UsageError, UserError
 
 app = typer.Typer(
     name="mtcli",
@@ -57,8 +57,7 @@ def run(arguments: list[str]) -> int:
         result = app(arguments, standalone_mode=False)
         sys.stdout.flush()
     except TyperException as error:
-        error.show()
-        return error.exit_code
+        return complain(UsageError(error.format_message().rstrip("."), "mtcli --help shows what there is"))
     except UserError as error:
         return complain(error)
     except BrokenPipeError:

@@ -23,7 +23,7 @@ def lines_of(path: Path | None) -> Iterator[str]:
             print("reading from the terminal; end with Ctrl-D", file=sys.stderr)
         stream = sys.stdin.buffer
     else:
-        stream = open_text(name)  # type: ignore[assignment]
+        stream = open_text(name)
     with stream:
         for line in read_lines(stream, name):
             if line.invalid_at:

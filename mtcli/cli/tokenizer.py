@@ -100,10 +100,10 @@ def opened(path: Path, side: str) -> Tokenizer:
     """The tokenizer in a directory of its own, in a run or in a checkpoint."""
     if side not in ("source", "target"):
         raise UsageError(f"there is no side {side!r}", "choose source or target")
-    from mtcli.checkpoint import store
+    from mtcli.checkpoint import steps, store
     from mtcli.data.tokenizer import Tokenizer
 
     own = path / "tokenizer.model", path / "source.model"
     if any(file.exists() for file in own):
         return Tokenizer.load(path)
-    return Tokenizer.from_bytes(store.load(store.find(path)).tokenizer)
+    return Tokenizer.from_bytes(store.load(steps.find(path)).tokenizer)

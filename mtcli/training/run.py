@@ -9,7 +9,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from mtcli.checkpoint import store
+from mtcli.checkpoint import steps, store
 from mtcli.checkpoint.store import Checkpoint
 from mtcli.settings import Recipe
 from mtcli.training.interrupt import Interrupt
@@ -140,8 +140,8 @@ class Run:
         self.clock = now
         if better:
             self.save()
-            store.point(self.directory, "best", progress.step)
-            store.prune(self.directory, settings.keep)
+            steps.point(self.directory, "best", progress.step)
+            steps.prune(self.directory, settings.keep)
         self.log_window.started += time.monotonic() - now + validation.seconds
 
     def warn_if_hopeless(self, validation: Validation) -> None:
@@ -159,8 +159,8 @@ class Run:
             return
         path = store.save(self.directory, self.checkpoint())
         self.saved_step = progress.step
-        store.point(self.directory, "latest", progress.step)
-        store.prune(self.directory, self.recipe.training.keep)
+        steps.point(self.directory, "latest", progress.step)
+        steps.prune(self.directory, self.recipe.training.keep)
         self.observer.saved(path)
 
     def checkpoint(self) -> Checkpoint:

@@ -11,7 +11,7 @@ import torch
 
 from mtcli import catalog
 from mtcli import recipe as recipes
-from mtcli.checkpoint import durable, lock, store
+from mtcli.checkpoint import durable, lock, steps, store
 from mtcli.checkpoint.store import Checkpoint
 from mtcli.data.batches import Batches
 from mtcli.device import choose_device
@@ -73,7 +73,7 @@ def make_writable(directory: Path) -> None:
 
 def newest(directory: Path, observer: Observer) -> Checkpoint | None:
     """The newest sound checkpoint of the run; damaged ones are passed over loudly."""
-    path, passed_over = store.newest(directory)
+    path, passed_over = steps.newest(directory)
     for sentence in passed_over:
         observer.warn(sentence)
     return store.load(path, resume=True) if path else None
@@ -121,7 +121,7 @@ def ended(run: Run, batches: Batches) -> Outcome:
     try:
         fit(run.state, batches, run.recipe.training, run)
     except DivergenceError as error:
-        good, _ = store.newest(run.directory)
+        good, _ = steps.newest(run.directory)
         raise DivergenceError(error.message, *error.details, f"the last good checkpoint is {good}") from error
     reason = run.finished()
     if reason is None:
@@ -130,4 +130,4 @@ def ended(run: Run, batches: Batches) -> Outcome:
             f"stopped at step {run.state.progress.step:,}, everything is saved",
             "the same command goes on from here",
         )
-    return Outcome(reason, store.find(run.directory), run.validation and run.validation[1])
+    return Outcome(reason, steps.find(run.directory), run.validation and run.validation[1])
