@@ -56,7 +56,7 @@ def flag(name: str, section: str, field: FieldInfo) -> inspect.Parameter:
     long = f"--{name.replace('_', '-')}"
     names = [f"{long}/--no-{long[2:]}"] if field.annotation is bool else [long]
     option = typer.Option(*names, *([SHORT[name]] if name in SHORT else []), help=text, rich_help_panel=section)
-    annotation: Any = Annotated[plain_type(field.annotation), option]  # type: ignore[valid-type]
+    annotation: Any = Annotated[plain_type(field.annotation), option]
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
 
 
