@@ -54,7 +54,7 @@ def main() -> None:
 def run(arguments: list[str]) -> int:
     """Run one command line and return its exit code; failures that a user can act on are printed to stderr."""
     try:
-        result = app(arguments, standalone_mode=False)
+        result = app(arguments, prog_name="mtcli", standalone_mode=False)
         sys.stdout.flush()
     except TyperException as error:
         return complain(UsageError(error.format_message().rstrip("."), "mtcli --help shows what there is"))

@@ -60,9 +60,10 @@ def chosen_tokenizer(
         return Tokenizer.load(Path(recipe.tokenizer.tokenizer))
     observer.say("training the tokenizer")
     home = directory / "tokenizer"
-    for sentence in tokenizers.train(pairs_of(training, Account()), recipe.tokenizer, home).notes():
-        observer.warn(sentence)
-    return Tokenizer.load(home)
+    trained = tokenizers.train(pairs_of(training, Account()), recipe.tokenizer, home)
+    if trained.reduced:
+        observer.warn(f"the corpus is too small for --vocab-size {trained.requested:,}: {trained.sizes} instead")
+    return trained.tokenizer
 
 
 def pairs_of(corpora: Sequence[Corpus], account: Account) -> Iterator[SentencePair]:

@@ -6,13 +6,10 @@ import random
 
 import pytest
 
-from mtcli.decoding import beam
 from mtcli.decoding.beam import beam_search
 from mtcli.decoding.sampling import greedy
-from mtcli.errors import UsageError
-from mtcli.layout import BOS, EOS, PAD, UNK
 from mtcli.settings import DecodingSettings
-from tests.decoding.toys import Forgetful, Table, exhaustive, forced, run
+from tests.decoding.toys import Table, exhaustive, run
 
 PENALTIES = (0.0, 0.6, 1.0)
 

@@ -68,5 +68,3 @@ def sentences(seed: int, lengths: list[int]) -> list[list[int]]:
 
 def batch(seed: int, sources: list[int], targets: list[int]) -> Batch:
     return Batch.of(sentences(seed, sources), sentences(seed + 1, targets))
-
-
