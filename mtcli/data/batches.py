@@ -1,0 +1,122 @@
+"""Batches within a token budget, in an order that a run can leave and take up again anywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from mtcli.data.encoded import Encoded, Sentences
+from mtcli.layout import BOS, EOS, PAD, Batch, Rows
+
+# Batches sorted by length together: more leave less padding, fewer mix lengths and sentences more.
+POOL = 100
+
+Indices = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where in the data a run stands: `index` batches of this epoch are behind it."""
+
+    epoch: int = 0
+    index: int = 0
+
+
+class Batches:
+    """The batches of every epoch: each pair once, shuffled, with pairs of similar length together."""
+
+    def __init__(self, corpus: Encoded, max_tokens: int, seed: int) -> None:
+        """Prepare batches of at most `max_tokens`: rows times the longest side with EOS, padding included.
+
+        A pair that is longer than that is a batch of its own.
+        """
+        self.corpus = corpus
+        self.max_tokens = max_tokens
+        self.seed = seed
+
+    def epoch(self, number: int) -> list[Indices]:
+        """The pairs of each batch of an epoch; they depend on the seed, the number and the lengths only."""
+        generator = np.random.default_rng([self.seed, number])
+        order = generator.permutation(len(self.corpus))
+        pool = self._pool()
+        batches = [
+            batch
+            for start in range(0, len(order), pool)
+            for batch in _cut(self.corpus, _sorted(self.corpus, order[start : start + pool]), self.max_tokens)
+        ]
+        return [batches[index] for index in generator.permutation(len(batches))]
+
+    def from_(self, place: Place) -> Iterator[tuple[Batch, Place]]:
+        """All batches from `place` on, epoch after epoch without end, each with the place behind it."""
+        epoch, first = place.epoch, place.index
+        while True:
+            batches = self.epoch(epoch)
+            for index in range(first, len(batches)):
+                last = index + 1 == len(batches)
+                yield assemble(self.corpus, batches[index]), Place(epoch + 1) if last else Place(epoch, index + 1)
+            epoch, first = epoch + 1, 0
+
+    def steps_per_epoch(self, epoch: int = 0) -> int:
+        """Batches of an epoch; other epochs have slightly more or fewer."""
+        return len(self.epoch(epoch))
+
+    def _pool(self) -> int:
+        """Pairs sorted together."""
+        longest = np.maximum(self.corpus.source_lengths, self.corpus.target_lengths)
+        return max(1, int(POOL * self.max_tokens / (longest.mean() + 1)))
+
+
+def in_order(corpus: Encoded, max_tokens: int) -> Iterator[Batch]:
+    """Every pair once, from the shortest to the longest: batches to compute a loss with."""
+    for batch in _cut(corpus, _sorted(corpus, np.arange(len(corpus))), max_tokens):
+        yield assemble(corpus, batch)
+
+
+def assemble(corpus: Encoded, pairs: Indices) -> Batch:
+    """The batch of these pairs, equal to `Batch.of` their tokens."""
+    source, source_lengths = _pad(corpus.sources, pairs)
+    target, target_lengths = _pad(corpus.targets, pairs)
+    rows = np.arange(len(pairs))
+    source[rows, source_lengths] = EOS
+    target_in = np.concatenate([np.full((len(pairs), 1), BOS), target[:, :-1]], axis=1)
+    target[rows, target_lengths] = EOS
+    return Batch(
+        torch.from_numpy(source),
+        Rows(torch.from_numpy(source_lengths + 1), source.shape[1]),
+        torch.from_numpy(target_in),
+        torch.from_numpy(target),
+        Rows(torch.from_numpy(target_lengths + 1), target.shape[1]),
+    )
+
+
+def _pad(sentences: Sentences, rows: Indices) -> tuple[Indices, Indices]:
+    """Sentences as rows of one array with at least one column of padding, and their lengths."""
+    lengths = sentences.lengths[rows]
+    valid = np.arange(lengths.max() + 1) < lengths[:, None]
+    # Where each token stands: its sentence's start, plus how far it is into its row.
+    begun = np.cumsum(lengths) - lengths
+    places = np.arange(lengths.sum()) + np.repeat(sentences.offsets[rows] - begun, lengths)
+    padded = np.full(valid.shape, PAD, np.int64)
+    padded[valid] = sentences.tokens[places]
+    return padded, lengths
+
+
+def _sorted(corpus: Encoded, pairs: Indices) -> Indices:
+    """Pairs by length of the target, then of the source; equals keep their order."""
+    return pairs[np.lexsort((corpus.source_lengths[pairs], corpus.target_lengths[pairs]))]
+
+
+def _cut(corpus: Encoded, pairs: Indices, max_tokens: int) -> Iterator[Indices]:
+    """Runs of pairs, each as long as the budget allows."""
+    longest = np.maximum(corpus.source_lengths[pairs], corpus.target_lengths[pairs]) + 1
+    start = 0
+    while start < len(pairs):
+        ahead = longest[start : start + max(1, max_tokens // longest[start])]
+        padded = np.maximum.accumulate(ahead) * np.arange(1, len(ahead) + 1)
+        size = max(1, int(np.searchsorted(padded, max_tokens, side="right")))
+        yield pairs[start : start + size]
+        start += size
