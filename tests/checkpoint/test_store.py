@@ -125,6 +125,11 @@ def rewritten(path: Path, name: str, data: bytes) -> Path:
     return path.parent / "rewritten"
 
 
+def weights_about(about: str) -> bytes:
+    """A file of weights with this JSON about them."""
+    return safetensors.torch.save({"weight": torch.ones(1)}, {"mtcli": "{" + about + "}"})
+
+
 HOSTILE = {
     "empty": b"",
     "not text": b"\xff\xfe\x00",
@@ -154,7 +159,7 @@ def test_hostile_recipes_are_refused(tmp_path: Path, data: bytes) -> None:
         store.load(rewritten(store.save(tmp_path, example()), "recipe.toml", data))
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", range(5))
 def test_mutated_safetensors_load_or_are_refused(tmp_path: Path, seed: int) -> None:
     path = store.save(tmp_path, example())
     draw = torch.Generator().manual_seed(seed)
@@ -172,14 +177,14 @@ def test_mutated_safetensors_load_or_are_refused(tmp_path: Path, seed: int) -> N
     "aliases", ['{"a": "missing"}', '["a"]', '{"a": ["list"]}', "7", "{", '{"a": {}}', "[" * 100_000]
 )
 def test_hostile_aliases_are_refused(tmp_path: Path, aliases: str) -> None:
-    data = safetensors.torch.save({"weight": torch.ones(1)}, {"mtcli": '{"step": 1, "aliases": %s}' % aliases})
+    data = weights_about('"step": 1, "aliases": ' + aliases)
     with pytest.raises(ModelError, match=r"model\.safetensors is damaged"):
         store.load(rewritten(store.save(tmp_path, example()), "model.safetensors", data))
 
 
 @pytest.mark.parametrize("step", ["-1", "1.0", '"1"', "true", "null", "[]"])
 def test_hostile_steps_are_refused(tmp_path: Path, step: str) -> None:
-    data = safetensors.torch.save({"weight": torch.ones(1)}, {"mtcli": '{"aliases": {}, "step": %s}' % step})
+    data = weights_about('"aliases": {}, "step": ' + step)
     with pytest.raises(ModelError, match="after how many steps"):
         store.load(rewritten(store.save(tmp_path, example()), "model.safetensors", data))
 
