@@ -123,7 +123,7 @@ def make_directory(path: Path) -> None:
         return
     make_directory(path.parent)
     with suppress(FileExistsError):  # another process was quicker; a file in its place fails at the next operation
-        os.mkdir(path)
+        twice(lambda: os.mkdir(path))
     twice(lambda: sync_directory(path.parent))
 
 

@@ -77,7 +77,7 @@ def publish(directory: Path, checkpoint: Checkpoint) -> None:
         durable.create(temporary / RECIPE, recipes.dump(checkpoint.recipe).encode())
         for name, data in checkpoint.tokenizer.items():
             durable.create(temporary / name, data)
-        durable.create(temporary / WEIGHTS, tensors.pack(checkpoint.weights, {"step": str(checkpoint.step)}))
+        durable.create(temporary / WEIGHTS, tensors.pack(checkpoint.weights, {"step": checkpoint.step}))
         if checkpoint.resume is not None:
             durable.create(temporary / RESUME_TENSORS, tensors.pack(checkpoint.resume.tensors, {}))
             durable.create(temporary / RESUME_VALUES, encoded(checkpoint.resume.values))
@@ -105,9 +105,9 @@ def load(path: Path, resume: bool = False) -> Checkpoint:
     """
     manifest.verify(path)
     names = manifest.names(path)
-    weights, metadata = unpacked(path / WEIGHTS)
-    step = metadata.get("step", "")
-    if not (step.isdecimal() and step.isascii() and len(step) < 20):
+    weights, about = unpacked(path / WEIGHTS)
+    step = about.get("step")
+    if type(step) is not int or step < 0:
         raise ModelError(f"{path / WEIGHTS} is damaged: it does not say after how many steps it was saved")
     training = None
     if resume and {RESUME_TENSORS, RESUME_VALUES} <= names:
@@ -117,7 +117,7 @@ def load(path: Path, resume: bool = False) -> Checkpoint:
         tokenizer=tokenizer(path, names),
         weights=weights,
         scores=decoded(path / SCORES),
-        step=int(step),
+        step=step,
         resume=training,
     )
 
@@ -130,8 +130,8 @@ def tokenizer(path: Path, names: set[str]) -> dict[str, bytes]:
     raise ModelError(f"{path} is damaged: it has no tokenizer")
 
 
-def unpacked(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """The tensors and the metadata of a safetensors file."""
+def unpacked(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The tensors in, and what is said about them in, a safetensors file."""
     try:
         return tensors.unpack(contents(path))
     except tensors.DamagedTensorsError as error:

@@ -9,15 +9,16 @@ from typing import Any
 import safetensors.torch
 from torch import Tensor
 
-ALIASES = "aliases"
+# safetensors writes its metadata in random order: with one entry, equal tensors are equal bytes.
+ENTRY = "mtcli"
 
 
 class DamagedTensorsError(ValueError):
     """The bytes are not what `pack` makes."""
 
 
-def pack(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> bytes:
-    """The tensors, on whatever device and in whatever strides, with free text beside them."""
+def pack(tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> bytes:
+    """The tensors, on whatever device and in whatever strides, with JSON `about` them; equal input, equal bytes."""
     first = tied(tensors)
     stored: dict[str, Tensor] = {}
     taken: set[int] = set()
@@ -25,7 +26,7 @@ def pack(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> bytes:
         stored[name] = plain(tensors[name], taken)
         taken.add(stored[name].data_ptr())
     aliases = {name: original for name, original in first.items() if original != name}
-    return safetensors.torch.save(stored, {**metadata, ALIASES: json.dumps(aliases)})
+    return safetensors.torch.save(stored, {ENTRY: json.dumps({**about, "aliases": aliases}, sort_keys=True)})
 
 
 def tied(tensors: Mapping[str, Tensor]) -> dict[str, str]:
@@ -48,17 +49,20 @@ def plain(tensor: Tensor, taken: set[int]) -> Tensor:
     return contiguous if whole and contiguous.data_ptr() not in taken else contiguous.clone()
 
 
-def unpack(data: bytes) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """The tensors, in main memory, and the metadata; `DamagedTensorsError` if the bytes are not well-formed."""
+def unpack(data: bytes) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The tensors, in main memory, and what `pack` was told about them.
+
+    Raises `DamagedTensorsError` if the bytes are not well-formed, whoever made them.
+    """
     try:
         tensors = safetensors.torch.load(data)
         header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-        metadata = header.get("__metadata__", {})
-        for alias, original in json.loads(metadata.pop(ALIASES, "{}")).items():
+        about = dict(json.loads(header["__metadata__"][ENTRY]))
+        for alias, original in about["aliases"].items():
             tensors[alias] = tensors[original]
-    except Exception as error:  # a parser of others met bytes from anywhere: it may raise anything
-        raise DamagedTensorsError(f"not well-formed safetensors: {type(error).__name__}: {error}") from error
-    return tensors, metadata
+    except Exception as error:  # a parser of others meets bytes from anywhere: it may raise anything
+        raise DamagedTensorsError(f"not tensors as mtcli stores them: {type(error).__name__}: {error}") from error
+    return tensors, about
 
 
 def size(tensors: Mapping[str, Tensor]) -> int:

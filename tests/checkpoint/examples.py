@@ -44,13 +44,15 @@ def example(step: int = 100, resume: bool = True) -> Checkpoint:
 
 def same(one: Checkpoint, other: Checkpoint) -> bool:
     """Whether two checkpoints are equal, tensors bit by bit."""
-    plain = [replace(c, weights={}, resume=None) for c in (one, other)]
-    if plain[0] != plain[1] or (one.resume is None) != (other.resume is None):
-        return False
-    if one.resume and other.resume:
-        if one.resume.values != other.resume.values or not identical(one.resume.tensors, other.resume.tensors):
-            return False
-    return identical(one.weights, other.weights)
+    bare = [replace(each, weights={}, resume=None) for each in (one, other)]
+    resumes = [each.resume or Resume({}, {}) for each in (one, other)]
+    return (
+        bare[0] == bare[1]
+        and (one.resume is None) == (other.resume is None)
+        and resumes[0].values == resumes[1].values
+        and identical(resumes[0].tensors, resumes[1].tensors)
+        and identical(one.weights, other.weights)
+    )
 
 
 def identical(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:

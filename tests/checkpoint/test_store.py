@@ -1,4 +1,4 @@
-"""What is saved is what is loaded, bit by bit; the directory holds what the design says; hostile files are refused."""
+"""What is saved is what is loaded, bit by bit; the directory holds the documented files; hostile ones are refused."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import pickle
 import stat
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,11 @@ def test_round_trip_is_bitwise(tmp_path: Path, resume: bool) -> None:
     assert path == tmp_path / "checkpoints" / "step-100"
     assert same(store.load(path, resume=True), checkpoint)
     assert same(store.load(path), replace(checkpoint, resume=None))
+
+
+def test_equal_checkpoints_are_equal_bytes(tmp_path: Path) -> None:
+    one, other = (store.save(tmp_path / name, example()) for name in "ab")
+    assert [path.read_bytes() for path in files(one)] == [path.read_bytes() for path in files(other)]
 
 
 def test_tied_tensors_are_stored_once_and_tied_again(tmp_path: Path) -> None:
@@ -119,6 +125,11 @@ def rewritten(path: Path, name: str, data: bytes) -> Path:
     return path.parent / "rewritten"
 
 
+def weights_about(about: str) -> bytes:
+    """A file of weights with this JSON about them."""
+    return safetensors.torch.save({"weight": torch.ones(1)}, {"mtcli": "{" + about + "}"})
+
+
 HOSTILE = {
     "empty": b"",
     "not text": b"\xff\xfe\x00",
@@ -136,12 +147,8 @@ HOSTILE = {
 @pytest.mark.parametrize("data", HOSTILE.values(), ids=list(HOSTILE))
 def test_hostile_files_are_refused(tmp_path: Path, name: str, data: bytes) -> None:
     path = rewritten(store.save(tmp_path, example()), name, data)
-    try:
+    with pytest.raises(ModelError, match=name):
         store.load(path, resume=True)
-    except ModelError as error:
-        assert name in str(error)
-    else:
-        assert (name, data) == ("training.safetensors", HOSTILE["no tensors"])
 
 
 @pytest.mark.parametrize(
@@ -152,7 +159,7 @@ def test_hostile_recipes_are_refused(tmp_path: Path, data: bytes) -> None:
         store.load(rewritten(store.save(tmp_path, example()), "recipe.toml", data))
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", range(5))
 def test_mutated_safetensors_load_or_are_refused(tmp_path: Path, seed: int) -> None:
     path = store.save(tmp_path, example())
     draw = torch.Generator().manual_seed(seed)
@@ -162,24 +169,22 @@ def test_mutated_safetensors_load_or_are_refused(tmp_path: Path, seed: int) -> N
         data = bytearray(original)
         for _ in range(int(torch.randint(1, 4, (1,), generator=draw))):
             data[int(torch.randint(header, (1,), generator=draw))] = int(torch.randint(256, (1,), generator=draw))
-        try:
-            store.unpacked(rewritten(path, "model.safetensors", bytes(data)) / "model.safetensors")
-        except ModelError as error:
-            assert "model.safetensors is damaged" in error.message
+        with suppress(ModelError):
+            store.load(rewritten(path, "model.safetensors", bytes(data)))
 
 
 @pytest.mark.parametrize(
     "aliases", ['{"a": "missing"}', '["a"]', '{"a": ["list"]}', "7", "{", '{"a": {}}', "[" * 100_000]
 )
 def test_hostile_aliases_are_refused(tmp_path: Path, aliases: str) -> None:
-    data = safetensors.torch.save({"weight": torch.ones(1)}, {"step": "1", "aliases": aliases})
+    data = weights_about('"step": 1, "aliases": ' + aliases)
     with pytest.raises(ModelError, match=r"model\.safetensors is damaged"):
         store.load(rewritten(store.save(tmp_path, example()), "model.safetensors", data))
 
 
-@pytest.mark.parametrize("step", ["", "-1", "1e3", "٣", "9" * 100])
+@pytest.mark.parametrize("step", ["-1", "1.0", '"1"', "true", "null", "[]"])
 def test_hostile_steps_are_refused(tmp_path: Path, step: str) -> None:
-    data = safetensors.torch.save({"weight": torch.ones(1)}, {"step": step})
+    data = weights_about('"aliases": {}, "step": ' + step)
     with pytest.raises(ModelError, match="after how many steps"):
         store.load(rewritten(store.save(tmp_path, example()), "model.safetensors", data))
 

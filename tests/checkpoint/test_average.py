@@ -1,0 +1,93 @@
+"""An average is the exact mean, rounded once, whatever the order; what does not match is refused with its reason."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from mtcli.checkpoint import average, steps, store
+from mtcli.checkpoint.store import Checkpoint
+from mtcli.errors import ModelError
+from tests.checkpoint.examples import example, identical
+
+STEPS = (100, 200, 300)
+
+
+def same_counts(checkpoint: Checkpoint, **changes: Any) -> Checkpoint:
+    """A checkpoint whose tokenizer and integers do not depend on the step."""
+    weights = {**checkpoint.weights, "counts": torch.arange(3), **changes.pop("weights", {})}
+    return replace(checkpoint, weights=weights, tokenizer={"tokenizer.model": b"pieces"}, **changes)
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> list[Path]:
+    return [store.save(tmp_path / "run", same_counts(example(step))) for step in STEPS]
+
+
+def test_the_mean_is_exact(paths: list[Path]) -> None:
+    result = average.average(paths)
+    inputs = [store.load(path).weights for path in paths]
+    for name, tensor in result.weights.items():
+        for index, value in enumerate(tensor.flatten().tolist()):
+            parts = [Fraction(weights[name].flatten()[index].item()) for weights in inputs]
+            mean = torch.tensor(float(sum(parts) / len(parts)), dtype=torch.float64).to(tensor.dtype)
+            assert value == mean.item(), name
+    assert (result.step, result.scores, result.resume) == (300, {}, None)
+    assert result.recipe == store.load(paths[-1]).recipe
+
+
+def test_order_and_copies_do_not_matter(paths: list[Path]) -> None:
+    once = average.average(paths).weights
+    assert identical(once, average.average(paths[::-1]).weights)
+    assert identical(once, average.average(paths * 2).weights)
+    assert identical(store.load(paths[0]).weights, average.average(paths[:1] * 3).weights)
+
+
+def test_ties_and_types_survive_saving(paths: list[Path], tmp_path: Path) -> None:
+    result = average.average(paths)
+    store.write(tmp_path / "average", result)
+    weights = store.load(steps.find(tmp_path / "average")).weights
+    assert identical(weights, result.weights)
+    assert weights["output.weight"].data_ptr() == weights["source_embedding.weight"].data_ptr()
+    assert "training.json" not in os.listdir(tmp_path / "average")
+
+
+def other_setting(checkpoint: Checkpoint) -> Checkpoint:
+    model = checkpoint.recipe.model.model_copy(update={"heads": 2})
+    return replace(checkpoint, recipe=checkpoint.recipe.model_copy(update={"model": model}))
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (other_setting, "heads is 4 and 2"),
+        (lambda c: replace(c, tokenizer={"tokenizer.model": b"other"}), "their tokenizers differ"),
+        (lambda c: same_counts(c, weights={"extra": torch.ones(1)}), "different names: extra"),
+        (lambda c: same_counts(c, weights={"scalar": torch.ones(2)}), r"scalar is float32\[\] and float32\[2\]"),
+        (lambda c: same_counts(c, weights={"half": torch.ones(6)}), r"half is bfloat16\[6\] and float32\[6\]"),
+        (lambda c: same_counts(c, weights={"counts": torch.ones(3, dtype=torch.int64)}), "counts differs"),
+        (lambda c: same_counts(c, weights={"output.weight": torch.ones(7, 4)}), "tied differently"),
+    ],
+)
+def test_what_differs_is_said(paths: list[Path], tmp_path: Path, change: Any, reason: str) -> None:
+    other = store.save(tmp_path / "other", change(same_counts(example(50))))
+    with pytest.raises(ModelError, match="cannot be averaged") as caught:
+        average.average([other, paths[-1]])
+    assert any(re.search(reason, detail) for detail in caught.value.details)
+
+
+def test_the_last_whole_ones_are_taken(paths: list[Path], caplog: pytest.LogCaptureFixture) -> None:
+    run = paths[0].parents[1]
+    assert average.last(run, 2) == paths[1:]
+    (paths[2] / "scores.json").unlink()
+    assert average.last(run, 2) == paths[:2]
+    assert "scores.json is missing" in caplog.text
+    with pytest.raises(ModelError, match="has 2 whole checkpoints, not the 3"):
+        average.last(run, 3)
