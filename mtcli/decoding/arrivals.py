@@ -23,6 +23,9 @@ def chunks(lines: Iterable[str], most: int, patience: float = PATIENCE) -> Itera
 
     A thread reads `lines`, at most `most` lines ahead, so that endless input takes constant memory. What `lines`
     raises is raised here after the lines before it.
+
+    To read standard input, open descriptor 0 anew (`open(0, ..., closefd=False)`): Python aborts at exit if a thread
+    is still waiting inside `sys.stdin`.
     """
     queue: Queue[str | End] = Queue(most)
     abandoned = Event()

@@ -34,8 +34,9 @@ def forbid(logits: Float[Tensor, "n v"], tokens: Sequence[int]) -> Float[Tensor,
 
 def temperature(logits: Float[Tensor, "n v"], value: float) -> Float[Tensor, "n v"]:
     """Divide by `value`: below 1 sharpens the distribution, above 1 flattens it."""
-    # The largest logit is moved to 0 first, so that a tiny temperature gives 0 and -inf but never inf - inf.
-    return (logits - logits.amax(-1, keepdim=True)) / value
+    # With the largest logit at 0 and a divisor that fp32 can hold, a tiny temperature gives 0 and -inf, never NaN.
+    divisor = max(value, torch.finfo(logits.dtype).tiny)
+    return (logits - logits.amax(-1, keepdim=True)) / divisor
 
 
 def top_k(logits: Float[Tensor, "n v"], k: int) -> Float[Tensor, "n v"]:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import random
+from math import inf
 
 import pytest
 
+from mtcli.decoding import beam
 from mtcli.decoding.beam import beam_search
 from mtcli.decoding.sampling import greedy
+from mtcli.errors import UsageError
 from mtcli.settings import DecodingSettings
-from tests.decoding.toys import Table, exhaustive, run
+from tests.decoding.toys import Forgetful, Table, exhaustive, forced, limits_of, run, sources_of
 
 PENALTIES = (0.0, 0.6, 1.0)
 
@@ -18,30 +21,25 @@ def settings(**changes) -> DecodingSettings:
     return DecodingSettings(**{"decoding": "beam", **changes})
 
 
-def sources_of(seed: int, count: int, vocabulary: int) -> list[list[int]]:
-    numbers = random.Random(seed)
-    return [[numbers.randrange(4, vocabulary) for _ in range(numbers.randrange(1, 7))] for _ in range(count)]
-
-
-def limits_of(sources: list[list[int]]) -> list[int]:
-    return [2 * len(source) + 1 for source in sources]
+def random_table(seed: int, vocabulary: int = 9, grid: float = 0.0) -> Table:
+    """Between a table that nearly always ends at once and one that seldom ends."""
+    return Table(vocabulary, seed, ending=random.Random(seed).uniform(-2, 2), grid=grid)
 
 
 @pytest.mark.parametrize("grid", [0.0, 1.0])
 @pytest.mark.parametrize("penalty", PENALTIES)
 def test_a_beam_of_one_is_greedy_search(penalty, grid):
     for seed in range(60):
-        model = Table(vocabulary=9, seed=seed, ending=random.Random(seed).uniform(-2, 2), grid=grid)
         sources = sources_of(seed, 5, 9)
         wanted = settings(beam_size=1, length_penalty=penalty)
-        args = (model, sources, limits_of(sources), wanted)
+        args = (random_table(seed, grid=grid), sources, limits_of(sources), wanted)
         assert run(beam_search, *args) == run(greedy, *args)
 
 
 @pytest.mark.parametrize("penalty", PENALTIES)
 def test_a_wide_beam_is_exhaustive_search(penalty):
     for seed in range(12):
-        model = Table(vocabulary=6, seed=seed, ending=random.Random(seed).uniform(-2, 1))
+        model = random_table(seed, vocabulary=6)
         sources, limits = [[4], [5, 4, 5]], [5, 3]
         results = run(beam_search, model, sources, limits, settings(beam_size=40, n_best=8, length_penalty=penalty))
         for source, limit, hypotheses in zip(sources, limits, results, strict=True):
@@ -50,3 +48,106 @@ def test_a_wide_beam_is_exhaustive_search(penalty):
             assert [h.score for h in hypotheses] == pytest.approx([score for score, _, _ in expected])
             assert [h.log_prob for h in hypotheses] == pytest.approx([log_prob for _, log_prob, _ in expected])
             assert all(h.finished for h in hypotheses)
+
+
+@pytest.mark.parametrize("n_best", [1, 3])
+@pytest.mark.parametrize("penalty", PENALTIES)
+def test_stopping_early_changes_nothing_but_the_number_of_steps(penalty, n_best, monkeypatch):
+    steps = {}
+    results = {}
+    for stopping in (True, False):
+        if not stopping:
+            monkeypatch.setattr(beam, "normalised", lambda *_: inf)
+        model = Table(9, seed=7, ending=1.0)
+        results[stopping] = []
+        for seed in range(25):
+            model.seed = seed
+            sources = sources_of(seed, 4, 9)
+            wanted = settings(beam_size=5, n_best=n_best, length_penalty=penalty)
+            results[stopping] += run(beam_search, model, sources, limits_of(sources), wanted)
+        steps[stopping] = model.rows_stepped
+    assert results[True] == results[False]
+    assert steps[True] <= steps[False]
+    # A long future discounts the loss of those alive so much that three seldom win before the limit.
+    assert steps[True] < steps[False] or (penalty > 0 and n_best == 3)
+
+
+@pytest.mark.parametrize("penalty", PENALTIES)
+def test_scores_are_those_of_a_naive_loop_over_the_logits(penalty):
+    for seed in range(30):
+        model, sources = random_table(seed), sources_of(seed, 4, 9)
+        results = run(beam_search, model, sources, limits_of(sources), settings(n_best=4, length_penalty=penalty))
+        for source, hypotheses in zip(sources, results, strict=True):
+            for h in hypotheses:
+                log_prob = forced(model, source, h.tokens, h.finished)
+                assert h.log_prob == pytest.approx(log_prob)
+                assert h.score == pytest.approx(log_prob / (len(h.tokens) + h.finished) ** penalty)
+
+
+@pytest.mark.parametrize("grid", [0.0, 1.0])
+def test_lists_are_sorted_and_distinct_and_within_the_limits(grid):
+    seen = set()
+    for seed in range(40):
+        sources = sources_of(seed, 4, 9)
+        limits = limits_of(sources)
+        results = run(beam_search, random_table(seed, grid=grid), sources, limits, settings(beam_size=6, n_best=6))
+        for limit, hypotheses in zip(limits, results, strict=True):
+            assert 1 <= len(hypotheses) <= 6
+            assert hypotheses == sorted(hypotheses, key=lambda h: -h.score)
+            assert len({h.tokens for h in hypotheses}) == len(hypotheses)
+            assert all(len(h.tokens) + h.finished <= limit for h in hypotheses)
+            assert all(token > 3 for h in hypotheses for token in h.tokens)
+            assert len({h.finished for h in hypotheses}) == 1
+            seen.add((hypotheses[0].finished, len(hypotheses) == 6))
+    assert (True, True) in seen
+
+
+@pytest.mark.parametrize("grid", [0.0, 1.0])
+def test_a_translation_does_not_depend_on_the_batch_around_it(grid):
+    for seed in range(20):
+        model, sources = random_table(seed, grid=grid), sources_of(seed, 6, 9)
+        limits, wanted = limits_of(sources), settings(n_best=3)
+        together = run(beam_search, model, sources, limits, wanted)
+        alone = [run(beam_search, model, [s], [n], wanted)[0] for s, n in zip(sources, limits, strict=True)]
+        order = random.Random(seed).sample(range(6), 6)
+        permuted = run(beam_search, model, [sources[i] for i in order], [limits[i] for i in order], wanted)
+        assert together == alone
+        assert permuted == [together[i] for i in order]
+
+
+def test_without_any_end_the_unfinished_come_back():
+    model = Table(9, seed=3, ending=-50)
+    (hypotheses,) = run(beam_search, model, [[4, 5]], [6], settings(beam_size=5, n_best=2))
+    assert [h.finished for h in hypotheses] == [False, False]
+    assert [len(h.tokens) for h in hypotheses] == [6, 6]
+    assert hypotheses[0].score > hypotheses[1].score
+    assert hypotheses[0].log_prob == pytest.approx(forced(model, [4, 5], hypotheses[0].tokens, finished=False))
+
+
+def test_a_vocabulary_with_nothing_but_an_end_gives_the_empty_translation():
+    (hypotheses,) = run(beam_search, Table(4, seed=1), [[1]], [9], settings(beam_size=5, n_best=3))
+    assert [(h.tokens, h.finished) for h in hypotheses] == [((), True)]
+
+
+def test_finished_sentences_leave_the_batch():
+    model = Table(9, seed=5, ending=-50)
+    run(beam_search, model, [[4]] * 3, [1, 2, 30], settings(beam_size=2))
+    assert model.rows_stepped == 2 * (3 + 2 + 28)
+
+
+def test_the_search_needs_the_rows_that_it_selects():
+    """Otherwise the tests here could not see wrong rows."""
+    sources = sources_of(0, 6, 9)
+    args = (sources, limits_of(sources), settings())
+    assert run(beam_search, Table(9, seed=0), *args) != run(beam_search, Forgetful(9, seed=0), *args)
+
+
+def test_more_translations_than_the_beam_holds_are_refused():
+    with pytest.raises(UsageError, match="beam of 2 cannot find 3"):
+        run(beam_search, Table(9, seed=0), [[4]], [3], settings(beam_size=2, n_best=3))
+
+
+def test_logits_that_are_not_numbers_end_at_the_limit():
+    model = Table(9, seed=0, ending=float("nan"))
+    (hypotheses,) = run(beam_search, model, [[4]], [5], settings(beam_size=3))
+    assert len(hypotheses) == 1

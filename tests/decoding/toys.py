@@ -136,3 +136,12 @@ def exhaustive(model: Table, source, limit: int, penalty: float) -> list[tuple[f
                     longer.append(((*tokens, token), log_prob + gained))
         paths = longer
     return sorted(results, reverse=True)
+
+
+def sources_of(seed: int, count: int, vocabulary: int) -> list[list[int]]:
+    numbers = random.Random(seed)
+    return [[numbers.randrange(4, vocabulary) for _ in range(numbers.randrange(1, 7))] for _ in range(count)]
+
+
+def limits_of(sources: list[list[int]]) -> list[int]:
+    return [2 * len(source) + 1 for source in sources]

@@ -1,0 +1,102 @@
+"""Filters against naive loops in numpy."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mtcli.decoding.filters import NEVER, among_best, best, forbid, precise, temperature, top_k, top_p
+from mtcli.layout import BOS, EOS, PAD, UNK
+
+NONE = float("-inf")
+
+numbers = st.one_of(st.integers(-3, 3).map(float), st.floats(-20, 20, width=32), st.just(NONE))
+"""Often equal, sometimes impossible."""
+rows = st.integers(2, 9).flatmap(
+    lambda v: st.lists(
+        st.lists(numbers, min_size=v, max_size=v).filter(lambda row: max(row) > NONE), min_size=1, max_size=4
+    )
+)
+
+
+def naive_best(row: np.ndarray, k: int) -> list[int]:
+    return sorted(range(len(row)), key=lambda i: (-row[i], i))[:k]
+
+
+@given(rows, st.integers(1, 10))
+def test_top_k_keeps_exactly_the_k_best(values, k):
+    logits = torch.tensor(values)
+    for row, filtered in zip(logits.numpy(), top_k(logits, k).numpy(), strict=True):
+        kept = naive_best(row, k)
+        assert filtered.tolist() == [row[i] if i in kept else NONE for i in range(len(row))]
+    if k < logits.shape[1]:
+        assert among_best(logits, k).sum(-1).tolist() == [k] * len(logits)
+
+
+@given(rows, st.integers(1, 10))
+def test_the_best_come_in_order_and_equals_by_column(values, k):
+    logits = torch.tensor(values)
+    found, columns = best(logits, k)
+    assert columns.tolist() == [naive_best(row, k) for row in logits.numpy()]
+    assert torch.equal(found, logits.gather(1, columns))
+
+
+@given(rows, st.sampled_from([0.01, 0.3, 0.5, 0.75, 0.999, 1.0]))
+def test_top_p_keeps_the_smallest_set_that_suffices(values, p):
+    logits = torch.tensor(values, dtype=torch.float64)
+    for row, filtered in zip(logits.numpy(), top_p(logits, p).numpy(), strict=True):
+        probs = np.exp(row - row.max()) / np.exp(row - row.max()).sum()
+        kept, total = [], 0.0
+        for i in naive_best(row, len(row)):
+            if kept and total >= p - 1e-12:
+                break
+            kept.append(i)
+            total += probs[i]
+        expected = [row[i] if i in kept else NONE for i in range(len(row))]
+        margin = abs(total - probs[kept[-1]] - p)
+        if margin > 1e-9:  # else rounding may decide
+            assert filtered.tolist() == expected
+
+
+def test_top_p_takes_no_token_beyond_the_exact_probability():
+    logits = torch.tensor([[0.5, 0.25, 0.125, 0.125]]).log()
+    assert (top_p(logits, 0.75) > NONE).tolist() == [[True, True, False, False]]
+    assert (top_p(logits, 1e-30) > NONE).tolist() == [[True, False, False, False]]
+
+
+@given(rows, st.floats(0.05, 20))
+def test_temperature_gives_the_distribution_of_divided_logits(values, value):
+    logits = torch.tensor(values, dtype=torch.float64)
+    assert torch.allclose(temperature(logits, value).softmax(-1), (logits / value).softmax(-1))
+
+
+def test_the_smallest_temperature_takes_the_best():
+    logits = torch.tensor([[1.0, 3.0, 2.0, NONE]])
+    assert temperature(logits, 1e-300).softmax(-1).tolist() == [[0, 1, 0, 0]]
+
+
+def test_forbidden_tokens_are_impossible_and_others_unchanged():
+    logits = torch.randn(3, 7)
+    assert sorted(NEVER) == sorted((PAD, BOS, UNK))
+    for row, filtered in zip(logits.tolist(), forbid(logits, NEVER).tolist(), strict=True):
+        assert filtered == [NONE if i in (PAD, BOS, UNK) else x for i, x in enumerate(row)]
+        assert filtered[EOS] == row[EOS]
+
+
+@pytest.mark.parametrize("change", [lambda x: forbid(x, [1]), lambda x: temperature(x, 0.5), lambda x: top_k(x, 2)])
+def test_the_argument_stays_as_it_was(change):
+    logits = torch.randn(2, 5)
+    before = logits.clone()
+    change(logits), top_p(logits, 0.5), best(logits, 2)
+    assert torch.equal(logits, before)
+
+
+@pytest.mark.parametrize(
+    ("given_dtype", "expected"),
+    [(torch.bfloat16, torch.float32), (torch.float16, torch.float32), (torch.float64, torch.float64)],
+)
+def test_probabilities_need_fp32_at_least(given_dtype, expected):
+    assert precise(torch.zeros(1, 1, dtype=given_dtype)).dtype == expected

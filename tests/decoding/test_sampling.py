@@ -1,0 +1,147 @@
+"""Laws of greedy search and sampling."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import chisquare
+
+from mtcli.decoding.sampling import draw, greedy, sample
+from mtcli.errors import UsageError
+from mtcli.layout import BOS, EOS
+from mtcli.settings import DecodingSettings
+from tests.decoding.toys import Table, forced, limits_of, run, sources_of
+
+
+def settings(**changes) -> DecodingSettings:
+    return DecodingSettings(**{"decoding": "sample", **changes})
+
+
+def naive_greedy(model: Table, source: list[int], limit: int) -> tuple[tuple[int, ...], bool]:
+    tokens: list[int] = []
+    for _ in range(limit):
+        logits = model.logits((*source, EOS), (BOS, *tokens))
+        token = max(range(3, len(logits)), key=lambda i: (logits[i], -i))
+        if token == EOS:
+            return tuple(tokens), True
+        tokens.append(token)
+    return tuple(tokens), False
+
+
+@pytest.mark.parametrize("grid", [0.0, 1.0])
+def test_greedy_takes_the_likeliest_token_at_each_step(grid):
+    ends = set()
+    for seed in range(40):
+        model, sources = Table(9, seed, ending=random.Random(seed).uniform(-2, 2), grid=grid), sources_of(seed, 5, 9)
+        limits = limits_of(sources)
+        for source, limit, (h,) in zip(sources, limits, run(greedy, model, sources, limits, settings()), strict=True):
+            assert (h.tokens, h.finished) == naive_greedy(model, source, limit)
+            assert h.log_prob == pytest.approx(forced(model, source, h.tokens, h.finished))
+            assert h.score == pytest.approx(h.log_prob / (len(h.tokens) + h.finished))
+            ends.add(h.finished)
+    assert ends == {True, False}
+
+
+@pytest.mark.parametrize("choice", [{"top_k": 1}, {"top_p": 1e-9}, {"temperature": 1e-9}])
+def test_sampling_only_the_best_is_greedy_search(choice):
+    for seed in range(20):
+        model, sources = Table(9, seed), sources_of(seed, 5, 9)
+        args = (model, sources, limits_of(sources))
+        expected = run(greedy, *args, settings())
+        assert run(sample, *args, settings(**choice), seeds=list(range(5))) == expected
+
+
+def naive_distribution(model: Table, tokens: list[int], temperature: float, top_k: int, top_p: float) -> np.ndarray:
+    logits = np.array(model.logits((4, EOS), (BOS, *tokens)))
+    logits[:3] = -np.inf
+    probs = np.exp(logits / temperature)
+    probs /= probs.sum()
+    order = sorted(range(len(probs)), key=lambda i: -probs[i])
+    kept = order[: top_k or len(order)]
+    of_kept = probs[kept] / probs[kept].sum()
+    kept = kept[: int(np.searchsorted(of_kept.cumsum(), top_p)) + 1]
+    result = np.zeros(len(probs))
+    result[kept] = probs[kept] / probs[kept].sum()
+    return result
+
+
+@pytest.mark.parametrize(
+    ("temperature", "top_k", "top_p"), [(1, 0, 1), (0.6, 0, 1), (2, 0, 1), (1, 3, 1), (1, 0, 0.6), (1.5, 5, 0.8)]
+)
+def test_samples_follow_the_filtered_distribution(temperature, top_k, top_p):
+    """First and second tokens by a chi-square test over many lines; the seeds are fixed, so it cannot flicker."""
+    model = Table(9, seed=2, scale=1.0)
+    wanted = settings(temperature=temperature, top_k=top_k, top_p=top_p, n_best=20)
+    found = run(sample, model, [[4]] * 200, [2] * 200, wanted, seeds=list(range(200)))
+    outputs = [(*h.tokens, EOS) if h.finished else h.tokens for each in found for h in each]
+    first = naive_distribution(model, [], temperature, top_k, top_p)
+    assert agrees([output[0] for output in outputs], first)
+    likeliest = max((t for t in range(4, 9)), key=lambda t: first[t])
+    second = naive_distribution(model, [likeliest], temperature, top_k, top_p)
+    assert agrees([output[1] for output in outputs if output[0] == likeliest], second)
+
+
+def agrees(tokens: list[int], probs: np.ndarray) -> bool:
+    counts = np.bincount(tokens, minlength=len(probs))
+    possible = probs > 0
+    assert len(tokens) > 200
+    assert counts[~possible].sum() == 0
+    return possible.sum() == 1 or chisquare(counts[possible], probs[possible] * len(tokens)).pvalue > 1e-3
+
+
+def test_a_sample_depends_on_its_seed_and_not_on_the_batch_around_it():
+    for seed in range(20):
+        model, sources = Table(9, seed), sources_of(seed, 6, 9)
+        limits, seeds, wanted = limits_of(sources), [random.Random(i).getrandbits(64) for i in range(6)], settings()
+        together = run(sample, model, sources, limits, wanted, seeds)
+        alone = [run(sample, model, [s], [n], wanted, [r])[0] for s, n, r in zip(sources, limits, seeds, strict=True)]
+        order = random.Random(seed).sample(range(6), 6)
+        picked = ([values[i] for i in order] for values in (sources, limits))
+        assert together == alone
+        permuted = run(sample, model, *picked, wanted, [seeds[i] for i in order])
+        assert permuted == [together[i] for i in order]
+
+
+def test_seeds_and_samples_of_one_seed_differ_and_the_first_of_many_is_the_only_one():
+    model = Table(30, seed=1, scale=0.5, ending=-3)
+    many = run(sample, model, [[4]] * 3, [9] * 3, settings(n_best=5), seeds=[1, 2, 1])
+    single = run(sample, model, [[4]] * 3, [9] * 3, settings(n_best=1), seeds=[1, 2, 1])
+    assert [each[:1] for each in many] == single
+    assert many[0] == many[2]
+    assert len({h.tokens for each in many[:2] for h in each}) == 10
+
+
+def test_samples_report_the_models_own_probability_and_keep_the_limits():
+    for seed in range(15):
+        model, sources = Table(9, seed), sources_of(seed, 5, 9)
+        limits = limits_of(sources)
+        wanted = settings(temperature=0.7, top_k=4, n_best=3, length_penalty=0.6)
+        found = run(sample, model, sources, limits, wanted, seeds=[seed] * 5)
+        for source, limit, hypotheses in zip(sources, limits, found, strict=True):
+            assert len(hypotheses) == 3
+            for h in hypotheses:
+                length = len(h.tokens) + h.finished
+                assert length <= limit
+                assert h.finished or length == limit
+                assert h.log_prob == pytest.approx(forced(model, source, h.tokens, h.finished))
+                assert h.score == pytest.approx(h.log_prob / length**0.6)
+
+
+def test_finished_sentences_leave_the_batch():
+    model = Table(9, seed=5, ending=-50)
+    run(sample, model, [[4]] * 3, [1, 2, 30], settings(n_best=2))
+    assert model.rows_stepped == 2 * (3 + 2 + 28)
+
+
+def test_numbers_at_both_ends_draw_possible_tokens():
+    logits = torch.tensor([[-float("inf"), 0.0, 1.0, -float("inf")]]).repeat(3, 1)
+    assert draw(logits, torch.tensor([0.0, 1 - 2**-24, 0.2])).tolist() == [1, 2, 1]
+    assert draw(torch.full((1, 4), float("nan")), torch.tensor([0.5])).tolist() == [3]
+
+
+def test_greedy_refuses_more_than_one_translation():
+    with pytest.raises(UsageError, match="one translation"):
+        run(greedy, Table(9, seed=0), [[4]], [3], settings(n_best=2))
