@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO
 
 from mtcli.data.decompressors import FORMATS, Decompressor, Format, errors
 from mtcli.errors import DataError
@@ -25,7 +25,7 @@ class DamagedError(DataError):
         self.name, self.reason = name, reason
 
 
-def open_text(path: str | Path) -> BinaryIO:
+def open_text(path: str | Path) -> io.BufferedReader:
     """Open a plain, .gz, .bz2, .xz or .zst file for reading bytes; usable as a context manager.
 
     Raises `DataError` if it cannot be opened, and `DamagedError` while it is read if it is cut off, corrupt or
@@ -44,7 +44,7 @@ def open_text(path: str | Path) -> BinaryIO:
     archive = FORMATS.get(Path(path).suffix)
     if archive is None:
         return file
-    return cast(BinaryIO, io.BufferedReader(Decompressing(file, archive, str(path)), CHUNK))
+    return io.BufferedReader(Decompressing(file, archive, str(path)), CHUNK)
 
 
 class Decompressing(io.RawIOBase):

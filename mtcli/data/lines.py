@@ -49,10 +49,11 @@ def read_lines(stream: BinaryIO, name: str) -> Iterator[Line]:
 
 def count_lines(path: str) -> int:
     """The number of lines that `read_lines` gives for a file; `DataError` if it cannot be read to its end."""
-    lines, chunk, last = 0, b"", b"\n"
+    lines, last = 0, b"\n"
     with open_text(path) as stream:
         try:
-            while chunk := stream.read(1 << 18):
+            # read1, because read would lose what comes before damage in the same call.
+            while chunk := stream.read1(1 << 16):
                 lines, last = lines + chunk.count(b"\n"), chunk[-1:]
         except (DamagedError, OSError) as error:
             raise _damaged(path, error, lines) from error

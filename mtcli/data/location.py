@@ -5,7 +5,7 @@ from __future__ import annotations
 from difflib import get_close_matches
 from pathlib import Path
 
-from mtcli.data.compressed import FORMATS
+from mtcli.data.decompressors import FORMATS
 from mtcli.errors import DataError
 
 SUFFIXES = ("", *FORMATS)
