@@ -9,7 +9,13 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
-from sample_grammar import complex_sentences, number_sentences, simple_sentences
+from sample_grammar import (
+    linked_sentences,
+    number_sentences,
+    place_sentences,
+    simple_sentences,
+    subordinate_sentences,
+)
 from sample_grammar.dice import Dice
 
 Pair = tuple[str, str]
@@ -26,24 +32,24 @@ FAMILIES: tuple[tuple[Callable[[Dice], Pair], int], ...] = (
     (simple_sentences.state, 25),
     (simple_sentences.comparison, 20),
     (simple_sentences.profession, 12),
-    (simple_sentences.position, 50),
-    (simple_sentences.animal, 25),
-    (simple_sentences.journey, 25),
-    (simple_sentences.residence, 20),
-    (simple_sentences.present_for, 30),
-    (simple_sentences.origin, 15),
-    (simple_sentences.existence, 20),
-    (complex_sentences.because, 60),
-    (complex_sentences.although, 20),
-    (complex_sentences.that, 50),
-    (complex_sentences.whether, 40),
-    (complex_sentences.when_if, 40),
-    (complex_sentences.relative, 60),
-    (complex_sentences.purpose, 30),
-    (complex_sentences.attempt, 25),
-    (complex_sentences.joined, 20),
-    (complex_sentences.taken_up, 25),
-    (complex_sentences.need_it, 25),
+    (place_sentences.position, 50),
+    (place_sentences.animal, 25),
+    (place_sentences.journey, 25),
+    (place_sentences.residence, 20),
+    (place_sentences.present_for, 30),
+    (place_sentences.origin, 15),
+    (place_sentences.existence, 20),
+    (subordinate_sentences.because, 60),
+    (subordinate_sentences.although, 20),
+    (subordinate_sentences.that, 50),
+    (subordinate_sentences.whether, 40),
+    (subordinate_sentences.when_if, 40),
+    (linked_sentences.relative, 60),
+    (linked_sentences.purpose, 30),
+    (linked_sentences.attempt, 25),
+    (linked_sentences.joined, 20),
+    (linked_sentences.taken_up, 25),
+    (linked_sentences.need_it, 25),
     (number_sentences.price, 25),
     (number_sentences.big_price, 15),
     (number_sentences.inhabitants, 35),

@@ -44,7 +44,8 @@ def english_statement(clause: Clause, front_time: bool = False) -> str:
     """Subject, verb, object, place, time; also the order inside a subordinate clause."""
     finite, rest = english_verbs.verb_group(*_verb(clause), supported=clause.negated)
     first = _english_fronted(clause.time) if front_time and clause.time else ""
-    words = [first, clause.subject.english, finite, "not" if clause.negated else "", _adverb(clause), rest]
+    denied = "cannot" if finite == "can" else f"{finite} not"
+    words = [first, clause.subject.english, denied if clause.negated else finite, _adverb(clause), rest]
     return _join(words + _english_tail(clause, not front_time))
 
 
@@ -104,7 +105,7 @@ def _english_tail(clause: Clause, with_time: bool) -> list[str]:
     thing = accusative.english_object if accusative else ""
     particle = clause.verb.particle
     objects = [thing, particle] if accusative and accusative.pronoun else [particle, thing]
-    ends = [clause.goal, clause.company, clause.place, clause.time if with_time else None]
+    ends = [clause.goal, clause.place, clause.company, clause.time if with_time else None]
     receiver = clause.dative.english_object if clause.dative else ""
     return [clause.verb.english_preposition, receiver, *objects, *(end.english for end in ends if end)]
 

@@ -21,17 +21,18 @@ _NEED, _HAVE, _BUY, _SELL = (
 _CENTS = (0, 20, 25, 30, 40, 50, 60, 75, 80, 90, 95, 99)
 
 
+_PRICES = (
+    ("apple cake egg newspaper", (1, 5)),
+    ("book novel cup glass ticket umbrella", (5, 60)),
+    ("coat jacket shirt dress skirt hat bag", (15, 199)),
+    ("table chair bed cupboard lamp computer camera watch bicycle", (49, 999)),
+)
+
+
 def price(dice: Dice) -> Pair:
     """The coat costs €89.50: Der Mantel kostet 89,50 €."""
-    kinds, (low, high) = dice.pick(
-        (
-            (("snack",), (1, 5)),
-            (("clothes",), (15, 199)),
-            (("furniture", "switchable"), (49, 999)),
-            (("readable",), (2, 60)),
-        )
-    )
-    noun = dice.pick(tuple(noun for noun in nouns_of(*kinds) if noun.kinds & {"goods", "clothes"}))
+    names, (low, high) = dice.pick(_PRICES)
+    noun = noun_named(dice.pick(names.split()))
     euros, cents = dice.between(low, high), dice.pick(_CENTS)
     item = scenes.described(dice, noun)
     amount = Adverbial(f"€{euros}.{cents:02d}", f"{euros},{cents:02d} €")
@@ -144,7 +145,7 @@ def age(dice: Dice) -> Pair:
     if dice.chance(0.6):
         subject, number = scenes.person(dice, young=False, definite=True), dice.between(18, 99)
     else:
-        place = dice.pick(nouns_of("building"))
+        place = noun_named(dice.pick(("church", "house", "library", "school", "theatre", "hotel")))
         subject, number = scenes.described(dice, replace(place, kinds=frozenset({"single"}))), dice.between(100, 999)
     number += number % 100 == 1
     in_words = dice.chance(0.75)

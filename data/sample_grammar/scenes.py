@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
-from . import phrases, times, verbs
+from . import phrases, verbs
 from .clauses import Adverbial, Clause
 from .declension import CASES, govern
 from .dice import Dice
@@ -13,17 +11,19 @@ from .phrases import NounPhrase
 from .verbs import Verb
 
 
-def _words(text: str) -> frozenset[str]:
+def word_set(text: str) -> frozenset[str]:
+    """The words of the text."""
     return frozenset(text.split())
 
 
 # What children do not do in these sentences.
-_ADULT_VERBS = _words("buy sell repair drive work drink cook lend invite turn tidy need live send carry")
-_OWNING_VERBS = _words("look find forget lose wash repair clean sell put open bring wear lend show")
-_DEFINITE_KINDS = _words("openable closable clean switchable tidy repairable wash")
-_DEFINITE_VERBS = _words("forget lose bring try put look find know understand")
-_STRANGER_VERBS = _words("see hear help follow wait photograph visit")
-_OWNED_KINDS = _words("portable clothes vehicle readable pet")
+_ADULT_VERBS = word_set("buy sell repair drive work drink cook lend invite turn tidy need live send carry")
+_OWNING_VERBS = word_set("look find forget lose wash repair clean sell put open bring wear lend show")
+_DEFINITE_KINDS = word_set("openable closable clean switchable tidy repairable wash")
+_DEFINITE_VERBS = word_set("forget lose bring try put look find know understand")
+_ON_ONE_BODY = word_set("wear put try")
+_STRANGER_VERBS = word_set("see hear help follow wait photograph visit")
+_OWNED_KINDS = word_set("portable clothes vehicle readable pet")
 
 STATES = tuple(
     Adverbial(*words.split("/"))
@@ -130,11 +130,18 @@ def graded(dice: Dice, quality: Adjective) -> Adverbial:
     """Old, very old, too old; colours have no degrees."""
     if quality.english in COLOURS or dice.chance(0.5):
         return Adverbial(quality.english, quality.german)
-    english, german = dice.pick((("very", "sehr"), ("too", "zu"), ("quite", "ziemlich")))
+    grades = ("very", "sehr"), ("quite", "ziemlich"), ("too", "zu")
+    english, german = dice.pick(grades[:2] if quality.english in _NEVER_TOO_MUCH else grades)
     return Adverbial(f"{english} {quality.english}", f"{german} {quality.german}")
 
 
-COLOURS = _words("red blue black white green brown")
+_NEVER_TOO_MUCH = word_set("new good fresh friendly beautiful clever")
+COLOURS = word_set("red blue black white green brown")
+
+
+def very(dice: Dice, goal: Adverbial) -> Adverbial:
+    """Tired, or very tired."""
+    return Adverbial(f"very {goal.english}", f"sehr {goal.german}") if dice.chance(0.35) else goal
 
 
 def several(dice: Dice, noun: Noun) -> bool:
@@ -195,7 +202,9 @@ def _distinct(other: NounPhrase, subject: NounPhrase) -> bool:
 
 
 def _relation(dice: Dice, subject: NounPhrase, stranger: bool) -> NounPhrase:
-    noun = dice.pick(nouns_of("adult", "young"))
+    words = subject.english.split()
+    strangers = (noun for noun in nouns_of("adult", "young") if not {noun.english, noun.english_plural} & set(words))
+    noun = dice.pick(tuple(strangers))
     if "kin" in noun.kinds:
         owner = subject.owner if subject.owner and dice.chance(0.6) else dice.pick(("my", "your", "our"))
         return phrases.owned(owner, noun, adjective(dice, noun), several(dice, noun))
@@ -204,7 +213,7 @@ def _relation(dice: Dice, subject: NounPhrase, stranger: bool) -> NounPhrase:
 
 
 def _determined(dice: Dice, noun: Noun, owner: str, verb: str, known: bool) -> NounPhrase:
-    description, plural = adjective(dice, noun), several(dice, noun)
+    description, plural = adjective(dice, noun), verb not in _ON_ONE_BODY and several(dice, noun)
     if owner and dice.chance(0.5):
         return phrases.owned(owner, noun, description, plural)
     if verb == "have":
@@ -225,80 +234,3 @@ def _complement(dice: Dice, verb: Verb, subject: NounPhrase) -> Adverbial:
         else phrases.the(dice.pick(nouns_of(*verb.kinds)), plural=False)
     )
     return Adverbial(other.english_object, govern(preposition, other.german[CASES.index(case)]))
-
-
-# The moods: what a verb may be put into.
-_HABITS = _words(
-    "read drink eat cook clean wash wear visit call help play sleep work sing dance swim go walk drive talk wait "
-    "buy answer write pick"
-)
-_CONSUMING = _words("eat buy write read cook")
-_NO_PERFECT = _words("need have like know hear wear carry wait think dream live stay sit understand come go")
-_SUDDEN = _words("lose forget find")
-_ONLY_CAN = _words("see hear understand find")
-_NO_MODAL = _words("like know have lose forget need dream think")
-_NO_FUTURE = _NO_MODAL | {"hear", "understand", "wear", "carry"}
-
-
-def in_some_tense(dice: Dice, clause: Clause, negation: float = 0.12) -> Clause:
-    """The clause in a tense, mood and time that suit its verb; perhaps negated."""
-    verb = clause.verb
-    moods = (
-        (_going_on, 0 if verb.base in _SUDDEN else 5),
-        (_habit, 3 if verb.base in _HABITS else 0),
-        (_past, 5 if verb.base != "like" else 0),
-        (_perfect, 0 if verb.base in _NO_PERFECT else 2),
-        (_future, 0 if verb.base in _NO_FUTURE else 3),
-        (_modal, 0 if verb.base in _NO_MODAL else 4),
-    )
-    told = dice.weigh(moods)(dice, clause)
-    habit = told.tense == "present" and told.time and not told.modal
-    plain = not (told.often or told.already or habit or (told.place and told.accusative))
-    return replace(told, negated=True) if plain and not told.negated and dice.chance(negation) else told
-
-
-def in_the_real_world(dice: Dice, clause: Clause) -> Clause:
-    """The clause as a present or past fact: what animals do is neither wanted nor planned."""
-    return dice.pick((_going_on, _habit, _past))(dice, clause)
-
-
-def _going_on(dice: Dice, clause: Clause) -> Clause:
-    if clause.verb.stative:
-        return clause
-    time = times.now(dice) if dice.chance(0.35) else None
-    return replace(clause, tense="progressive", time=time)
-
-
-def _habit(dice: Dice, clause: Clause) -> Clause:
-    thing = clause.accusative
-    if clause.verb.base in _CONSUMING and thing and thing.definite and not thing.pronoun:
-        return _going_on(dice, clause)
-    if dice.chance(0.4):
-        return replace(clause, often=dice.pick(times.OFTEN))
-    return replace(clause, time=times.habit(dice))
-
-
-def _past(dice: Dice, clause: Clause) -> Clause:
-    lasting = clause.verb.base in ("know", "live")
-    return replace(clause, tense="past", time=times.past(dice) if not lasting and dice.chance(0.6) else None)
-
-
-def _perfect(dice: Dice, clause: Clause) -> Clause:
-    kind = dice.pick(("already", "never", "not yet"))
-    if kind == "not yet":
-        time, noch = Adverbial("yet", ""), Adverbial("", "noch")
-        return replace(clause, tense="perfect", negated=True, already=noch, time=time)
-    word = Adverbial("already", "schon") if kind == "already" else Adverbial("never", "noch nie")
-    return replace(clause, tense="perfect", already=word)
-
-
-def _future(dice: Dice, clause: Clause) -> Clause:
-    return replace(clause, tense="future", time=times.future(dice) if dice.chance(0.6) else None)
-
-
-def _modal(dice: Dice, clause: Clause) -> Clause:
-    modal = verbs.MODALS[0] if clause.verb.base in _ONLY_CAN else dice.pick(verbs.MODALS)
-    if modal.past and dice.chance(0.3):
-        return replace(clause, modal=modal, tense="past", time=times.past(dice) if dice.chance(0.4) else None)
-    time = dice.pick((Adverbial("today", "heute"), times.future(dice))) if dice.chance(0.35) else None
-    return replace(clause, modal=modal, time=time)

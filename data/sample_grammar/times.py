@@ -86,6 +86,11 @@ def recently(dice: Dice) -> Adverbial:
     return on_weekday(dice) if dice.chance(0.4) else dice.pick(_PAST[:4])
 
 
+def soon(dice: Dice) -> Adverbial:
+    """A time for which one can guess the weather."""
+    return on_weekday(dice) if dice.chance(0.4) else dice.pick(_FUTURE[:4])
+
+
 def future(dice: Dice) -> Adverbial:
     """A time for what will be."""
     kind = dice.weigh((("fixed", 6), ("weekday", 2), ("in", 1)))

@@ -106,7 +106,7 @@ _STAYING = """
 sleep sleeps slept slept sleeping | schlafen schläfst schläft geschlafen | rest
 work works worked worked working | arbeiten . . gearbeitet | work
 wait waits waited waited waiting | warten . . gewartet | meet
-sing sings sang sung singing | singen . . gesungen | play meet
+sing sings sang sung singing | singen . . gesungen | play
 dance dances danced danced dancing | tanzen . . getanzt | play
 play plays played played playing | spielen . . gespielt | play
 live lives lived lived - | wohnen . . gewohnt | live
