@@ -1,0 +1,1 @@
+"""A small English-German grammar from which the sample corpus is drawn."""
