@@ -51,9 +51,8 @@ def train(
     opened = open_corpora(corpora, data.source_lang, data.target_lang, data.strict)
     pairs = (pair for corpus in opened for pair in corpus.pairs(account))
     trained = tokenizers.train(pairs, recipe.tokenizer, output)
-    if trained.reduced:
-        told = f"the corpus is too small for --vocab-size {trained.requested:,}: {trained.sizes} instead"
-        print(f"warning: {told}", file=sys.stderr)
+    for sentence in trained.notes():
+        print(f"warning: {sentence}", file=sys.stderr)
     print(f"corpus: {account}", file=sys.stderr)
     print(f"next: mtcli train --tokenizer {output} --train {corpora[0]} ...", file=sys.stderr)
 

@@ -61,8 +61,8 @@ def chosen_tokenizer(
     observer.say("training the tokenizer")
     home = directory / "tokenizer"
     trained = tokenizers.train(pairs_of(training, Account()), recipe.tokenizer, home)
-    if trained.reduced:
-        observer.warn(f"the corpus is too small for --vocab-size {trained.requested:,}: {trained.sizes} instead")
+    for sentence in trained.notes():
+        observer.warn(sentence)
     return trained.tokenizer
 
 
