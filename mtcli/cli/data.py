@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from mtcli.cli.facts import lines
 from mtcli.cli.flags import with_settings
 
 app = typer.Typer(help="Look at a corpus before training on it.", no_args_is_help=True)
@@ -44,7 +45,9 @@ def check(
     if as_json:
         print(json.dumps(report.as_json(), ensure_ascii=False, indent=1))
         return
-    for line in report.lines():
+    counts = report.as_json()
+    warnings = counts.pop("warnings")
+    for line in lines(counts):
         print(line)
-    for sentence in report.warnings:
+    for sentence in warnings:
         print(f"warning: {sentence}", file=sys.stderr)

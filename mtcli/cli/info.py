@@ -8,6 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
+from mtcli.cli.facts import lines
+
 
 def info(
     model: Annotated[Path, typer.Argument(help="a run, or one checkpoint directory")],
@@ -18,13 +20,8 @@ def info(
     if as_json:
         print(json.dumps(facts, ensure_ascii=False, indent=1))
         return
-    for name, value in facts.items():
-        if not isinstance(value, dict):
-            print(f"{name}: {value:,}" if isinstance(value, int) else f"{name}: {value}")
-            continue
-        print(f"{name}:")
-        for part, figure in value.items():
-            print(f"  {part}: {figure:,}" if isinstance(figure, int) else f"  {part}: {figure}")
+    for line in lines(facts):
+        print(line)
 
 
 def facts_of(path: Path) -> dict[str, Any]:
