@@ -7,8 +7,6 @@ from typing import Annotated
 
 import typer
 
-from mtcli.errors import UsageError
-
 
 def average(
     models: Annotated[list[Path], typer.Argument(help="a run, or several checkpoint directories")],
@@ -17,13 +15,9 @@ def average(
 ) -> None:
     """Average the weights of checkpoints: usually a little better than any of them."""
     from mtcli.checkpoint import average as averaging
-    from mtcli.checkpoint import steps, store
+    from mtcli.checkpoint import store
 
-    if output.exists() and any(output.iterdir()):
-        raise UsageError(f"{output} is not empty", "choose another directory with -o")
     paths = averaging.last(models[0], last) if len(models) == 1 else models
-    averaged = averaging.average(paths)
-    saved = store.save(output, averaged)
-    steps.point(output, "best", averaged.step)
-    print(f"averaged {len(paths)} checkpoints into {saved}")
+    store.write(output, averaging.average(paths))
+    print(f"averaged {len(paths)} checkpoints into {output}")
     print(f"next: mtcli eval -m {output} SOURCE REFERENCE")

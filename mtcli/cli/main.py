@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from typing import Annotated
@@ -48,6 +49,7 @@ def main() -> None:
     for stream in (sys.stdin, sys.stdout, sys.stderr):
         # Text is UTF-8 whatever the locale says; a character that cannot be written is our bug, not the user's.
         stream.reconfigure(encoding="utf-8", errors="replace", newline="\n")  # type: ignore[union-attr]
+    logging.basicConfig(format="warning: %(message)s", level=logging.WARNING)
     sys.exit(run(sys.argv[1:]))
 
 

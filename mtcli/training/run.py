@@ -140,7 +140,7 @@ class Run:
         self.clock = now
         if better:
             self.save()
-            steps.point(self.directory, "best", progress.step)
+            steps.point(self.directory, "best", progress.step, {settings.metric: abs(value)})
             steps.prune(self.directory, settings.keep)
         self.log_window.started += time.monotonic() - now + validation.seconds
 
