@@ -18,7 +18,7 @@ from typing import Any
 import sentencepiece
 
 from mtcli.data.corpus import SentencePair
-from mtcli.errors import DataError, ModelError, UsageError
+from mtcli.errors import DataError, ModelError, ResourceError, UsageError
 from mtcli.settings import TokenizerSettings
 
 PAD, UNK, BOS, EOS = 0, 1, 2, 3  # as in mtcli.layout, which needs torch; a test compares them
@@ -29,7 +29,7 @@ TRAINING_THREADS = 4  # a SentencePiece model depends on the number of threads, 
 ENCODING_THREADS = 4  # tokens do not; more than four gain little
 MANY = 1000  # lines; for fewer, starting threads takes longer than encoding
 SAMPLE = 1_000_000  # pairs to learn a vocabulary from: more change few pieces and take minutes and gigabytes
-LONGEST = 16_384  # bytes of a line to learn from; SentencePiece's BPE trainer aborts the process from 65,536
+LONGEST = 8192  # bytes of a line to learn from; one of 64 kB takes unigram 10 seconds, one of 200 kB makes it fail
 
 SPACE = "\u2581"  # SentencePiece writes a space as this block element and decodes it as a space
 STAND_IN = "\ufdd0"  # so a block element in text goes by this noncharacter, which no text may contain
@@ -97,14 +97,17 @@ class Tokenizer:
         return dict(zip((JOINT,) if self.joint else SEPARATE, self._models, strict=True))
 
     def save(self, directory: Path) -> None:
-        """Write `files()` into `directory`, and remove a tokenizer of the other kind."""
-        directory.mkdir(parents=True, exist_ok=True)
+        """Write `files()` into `directory`, and remove a tokenizer of the other kind; `ResourceError` if refused."""
         files = self.files()
-        for name in (JOINT, *SEPARATE):
-            if name in files:
-                (directory / name).write_bytes(files[name])
-            else:
-                (directory / name).unlink(missing_ok=True)
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            for name in (JOINT, *SEPARATE):
+                if name in files:
+                    (directory / name).write_bytes(files[name])
+                else:
+                    (directory / name).unlink(missing_ok=True)
+        except OSError as error:
+            raise ResourceError(f"the tokenizer cannot be written to {directory}: {error.strerror}") from error
 
     @property
     def joint(self) -> bool:
@@ -205,8 +208,8 @@ def _learn(lines: list[str], settings: TokenizerSettings) -> bytes:
 
 def _explain(reason: str, vocab_size: int) -> Exception:
     """What SentencePiece's message means for the user."""
-    if "sentences_.empty()" in reason:
-        return DataError("there is no text to learn a tokenizer from")
+    if "sentences_.empty()" in reason or "all_chars_count" in reason:
+        return DataError("there is no text to learn a tokenizer from", f"lines over {LONGEST:,} bytes do not count")
     if needed := re.search(r"required_chars\. \d+ vs (\d+)", reason):
         return UsageError(
             f"a vocabulary of {vocab_size} pieces is too small for this text",
@@ -220,7 +223,8 @@ def _processor(model: bytes) -> Any:
     """The processor of a serialized model; `ModelError` if it is damaged or has other special tokens."""
     try:
         processor = sentencepiece.SentencePieceProcessor(model_proto=model)
-    except RuntimeError as error:
+        processor.id_to_piece(list(range(processor.get_piece_size())))  # fails where a piece is not UTF-8
+    except (RuntimeError, UnicodeDecodeError) as error:
         raise ModelError("it is no SentencePiece model, or a damaged one") from error
     specials = (processor.pad_id(), processor.unk_id(), processor.bos_id(), processor.eos_id())
     if specials != (PAD, UNK, BOS, EOS):
