@@ -22,7 +22,7 @@ class Death(BaseException):
 
 
 class Disk:
-    """Stands in for `os` in `durable` and `temporary`: counts operations on files, and raises `failure` at one of them.
+    """Stands in for `os` in `durable` and `temporary`: counts file operations, and raises `failure` at one of them.
 
     That is number `at`; later ones raise it too if `lasting` has their names. What is durable at any time is what has
     been synced: a file's content by fsync of the file, a directory's names by fsync of the directory.
