@@ -1,7 +1,8 @@
 """Write files and directories that a crash leaves either whole or not there at all.
 
 Everything is written to a temporary sibling, synced, and renamed into place; then the directory that holds the name
-is synced. Each operation on the disk is a call `os.<name>(...)` in this file, so that a test can fail every one.
+is synced. Each operation on the disk is a call `os.<name>(...)` here or in `temporary.py`, so that a test can fail
+every one.
 """
 
 from __future__ import annotations
@@ -9,20 +10,17 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-import socket
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from mtcli.checkpoint import manifest
+from mtcli.checkpoint.temporary import delete, sibling, sweep
 from mtcli.errors import ResourceError
 
-TEMPORARY = ".tmp-"
 FULL = (errno.ENOSPC, errno.EDQUOT)
 # Some network file systems cannot sync a directory, and say so with one of these.
 UNSUPPORTED = (errno.EINVAL, errno.ENOTSUP)
-DAY = 24 * 3600
 
 
 def write_file(path: Path, data: bytes) -> None:
@@ -154,55 +152,6 @@ def sync_files(directory: Path) -> None:
             os.fsync(file)
         finally:
             os.close(file)
-
-
-def delete(path: Path) -> None:
-    """Delete a file, or a directory with all that is in it."""
-    if path.is_dir() and not path.is_symlink():
-        for name in os.listdir(path):
-            delete(path / name)
-        os.rmdir(path)
-    elif os.path.lexists(path):
-        os.unlink(path)
-
-
-def sibling(path: Path, kind: str = "") -> Path:
-    """A temporary name next to `path` that tells which process on which machine it belongs to."""
-    return path.parent / f"{TEMPORARY}{os.getpid()}-{machine()}-{kind}{path.name}"
-
-
-def machine() -> str:
-    """The host's name in characters that a file name may have, and no `-`."""
-    return "".join(char if char.isalnum() or char == "." else "_" for char in socket.gethostname())
-
-
-def sweep(directory: Path) -> None:
-    """Delete the temporaries that killed processes left in `directory`."""
-    with suppress(OSError):  # tidiness must not stop a save
-        for name in os.listdir(directory):
-            if name.startswith(TEMPORARY) and abandoned(directory / name):
-                delete(directory / name)
-
-
-def abandoned(path: Path) -> bool:
-    """Whether the process that made a temporary is this one or dead; one on another machine, after a day."""
-    pid, _, rest = path.name.removeprefix(TEMPORARY).partition("-")
-    if not pid.isdecimal():
-        return False
-    if rest.partition("-")[0] != machine() or os.name == "nt":  # there, signal 0 would end the process
-        return time.time() - path.lstat().st_mtime > DAY
-    return int(pid) == os.getpid() or not alive(int(pid))
-
-
-def alive(pid: int) -> bool:
-    """Whether a process of this number runs on this machine."""
-    try:
-        os.kill(pid, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 @contextmanager

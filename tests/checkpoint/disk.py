@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from mtcli.checkpoint import durable
+from mtcli.checkpoint import durable, temporary
 
 FALLIBLE = {"open", "write", "fsync", "close", "mkdir", "rename", "replace", "unlink", "rmdir", "listdir"}
 HARMLESS = {"getpid", "kill"}
@@ -22,9 +22,9 @@ class Death(BaseException):
 
 
 class Disk:
-    """Stands in for the module `os` inside `durable`: counts file operations, and raises `failure` at number `at`.
+    """Stands in for `os` in `durable` and `temporary`: counts file operations, and raises `failure` at one of them.
 
-    Later operations raise it too if `lasting` has their names. What is durable at any time is what has
+    That is number `at`; later ones raise it too if `lasting` has their names. What is durable at any time is what has
     been synced: a file's content by fsync of the file, a directory's names by fsync of the directory.
     """
 
@@ -43,7 +43,7 @@ class Disk:
         thing = getattr(os, name)
         if not callable(thing) or name in HARMLESS:
             return thing
-        assert name in FALLIBLE, f"durable calls os.{name}, which this disk does not know"
+        assert name in FALLIBLE, f"a save calls os.{name}, which this disk does not know"
 
         def operation(*arguments: Any) -> Any:
             number = len(self.calls)
@@ -125,7 +125,8 @@ class Disk:
 
     def __enter__(self) -> Disk:
         self.patch = pytest.MonkeyPatch()
-        self.patch.setattr(durable, "os", self)
+        for module in (durable, temporary):
+            self.patch.setattr(module, "os", self)
         return self
 
     def __exit__(

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mtcli.checkpoint import durable, steps, store
+from mtcli.checkpoint import durable, steps, store, temporary
 from mtcli.errors import ModelError, ResourceError
 from tests.checkpoint.examples import example
 
@@ -139,13 +139,13 @@ def test_pruning_goes_on_when_the_best_was_deleted_by_hand(run: Path) -> None:
 
 
 def test_temporaries_of_the_living_stay(tmp_path: Path) -> None:
-    here = durable.machine()
+    here = temporary.machine()
     old = {f".tmp-{os.getpid()}-{here}-mine", f".tmp-99999999-{here}-dead", ".tmp-1-elsewhere-old"}
     new = {f".tmp-{os.getppid()}-{here}-alive", ".tmp-1-elsewhere-new", ".tmp-of-somebody"}
     for name in old | new:
         (tmp_path / name).mkdir()
         (tmp_path / name / "file").write_bytes(b"")
-    before = time.time() - 2 * durable.DAY
+    before = time.time() - 2 * temporary.DAY
     os.utime(tmp_path / ".tmp-1-elsewhere-old", (before, before))
     durable.write_file(tmp_path / "file", b"data")
     assert set(os.listdir(tmp_path)) == {"file", *new}
