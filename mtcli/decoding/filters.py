@@ -49,8 +49,8 @@ def top_p(logits: Float[Tensor, "n v"], p: float) -> Float[Tensor, "n v"]:
     ordered, tokens = logits.sort(dim=-1, descending=True, stable=True)
     probs = ordered.softmax(-1)
     before = probs.cumsum(-1) - probs
-    # The rounded sum of all tokens can stay below p = 1, or the rounded sum before the first be other than 0.
-    keep = (before < p).index_fill(-1, torch.zeros(1, dtype=torch.long, device=logits.device), True)
+    keep = before < p
+    keep[:, 0] = True  # in fp32 even p may be 0
     return logits.masked_fill(~torch.zeros_like(keep).scatter(-1, tokens, keep), -inf)
 
 

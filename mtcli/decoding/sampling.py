@@ -102,9 +102,9 @@ def roll_out(
 
 def hypothesis(output: list[int], log_prob: float, length_penalty: float) -> Hypothesis:
     """The hypothesis that a row of predicted tokens, padded at the end, stands for."""
-    finished = EOS in output
-    end = output.index(EOS if finished else PAD) if finished or PAD in output else len(output)
-    return Hypothesis.of(output[:end], log_prob, finished, length_penalty)
+    predicted = [token for token in output if token != PAD]
+    finished = predicted[-1] == EOS
+    return Hypothesis.of(predicted[:-1] if finished else predicted, log_prob, finished, length_penalty)
 
 
 def filtered(logits: Float[Tensor, "n v"], settings: DecodingSettings) -> Float[Tensor, "n v"]:
@@ -118,8 +118,7 @@ def filtered(logits: Float[Tensor, "n v"], settings: DecodingSettings) -> Float[
 def draw(logits: Float[Tensor, "n v"], uniforms: Float[Tensor, " n"]) -> Int[Tensor, " n"]:
     """The token of each row at which the distribution function passes the row's number in [0, 1)."""
     cumulative = logits.softmax(-1).cumsum(-1)
-    total = cumulative[:, -1:]
-    # Rounding must not reach the total: no token lies beyond it.
-    wanted = torch.minimum(uniforms[:, None] * total, torch.nextafter(total, torch.zeros_like(total)))
-    # `right` passes over tokens of probability 0; only NaN logits find no token at all.
-    return torch.searchsorted(cumulative, wanted, right=True).squeeze(-1).clamp(max=logits.shape[-1] - 1)
+    # An fp32 number below 1 is at most 1 - 2**-24, whose product with the total is below the total after rounding
+    # too, so a token is found (but for NaN logits); `right` passes over tokens of probability 0.
+    found = torch.searchsorted(cumulative, uniforms[:, None] * cumulative[:, -1:], right=True)
+    return found.squeeze(-1).clamp(max=logits.shape[-1] - 1)

@@ -125,8 +125,10 @@ def test_without_any_end_the_unfinished_come_back():
 
 
 def test_a_vocabulary_with_nothing_but_an_end_gives_the_empty_translation():
-    (hypotheses,) = run(beam_search, Table(4, seed=1), [[1]], [9], settings(beam_size=5, n_best=3))
+    model = Table(4, seed=1)
+    (hypotheses,) = run(beam_search, model, [[1]], [9], settings(beam_size=5, n_best=3))
     assert [(h.tokens, h.finished) for h in hypotheses] == [((), True)]
+    assert model.steps == 1
 
 
 def test_finished_sentences_leave_the_batch():

@@ -136,6 +136,12 @@ def test_finished_sentences_leave_the_batch():
     assert model.rows_stepped == 2 * (3 + 2 + 28)
 
 
+def test_the_largest_number_stays_below_every_total():
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.cat([torch.randn(5000, 7, generator=generator), torch.full((5000, 1), -float("inf"))], 1)
+    assert draw(logits, torch.full((5000,), 1 - 2**-24)).max() == 6
+
+
 def test_numbers_at_both_ends_draw_possible_tokens():
     logits = torch.tensor([[-float("inf"), 0.0, 1.0, -float("inf")]]).repeat(3, 1)
     assert draw(logits, torch.tensor([0.0, 1 - 2**-24, 0.2])).tolist() == [1, 2, 1]

@@ -21,11 +21,16 @@ from tests.decoding.toys import Table
 STRATEGIES = ("greedy", "beam", "sample")
 
 
+JOINER = "\u200d"
+
+
 class Letters:
-    """A token per character that is not a space; token 8 is decoded to a line break."""
+    """A token per visible character, and one for a blank line; token 8 is decoded to a line break."""
 
     def encode_source(self, lines: Sequence[str]) -> list[list[int]]:
-        return [[4 + ord(c) % 5 for c in line if not c.isspace()] for line in lines]
+        return [
+            [4 + ord(c) % 5 for c in line if not (c.isspace() or c == JOINER) or line.isspace()] for line in lines
+        ]
 
     def decode_target(self, outputs: Sequence[Sequence[int]]) -> list[str]:
         return ["".join("abcd\n"[token - 4] for token in output) for output in outputs]
@@ -56,7 +61,7 @@ def test_each_line_gets_its_translation_whatever_is_around_it(strategy, lines):
         assert not translation.split
 
 
-@pytest.mark.parametrize("blank", [[], [""], ["", "  ", "\u2028", "\t"]])
+@pytest.mark.parametrize("blank", [[], [""], ["", "  ", "\u2028", "\t"], [JOINER]])
 def test_blank_lines_do_not_touch_the_model(blank):
     ready = translator()
     assert ready.translate(blank) == [Translation(line) for line in blank]
