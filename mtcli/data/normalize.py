@@ -15,9 +15,7 @@ import re
 import unicodedata
 from itertools import groupby
 
-BLANK = r"[\s\x00-\x1f\x7f-\x9f\ufeff]"
-_NOT_PLAIN = re.compile(rf"(?! ){BLANK}|  |^ | $")
-_BLANKS = re.compile(rf"{BLANK}+")
+_BLANKS = re.compile(r"[\s\x00-\x1f\x7f-\x9f\ufeff]+")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 LONG = 2048
@@ -34,9 +32,11 @@ def normalize(text: str) -> str:
         if len(text) >= LONG:
             text = _ordered(text)
         text = unicodedata.normalize("NFC", text)
-    if _NOT_PLAIN.search(text):
-        text = _BLANKS.sub(" ", text).strip(" ")
-    return text
+    text = text.strip(" ")
+    # A printable text has no blank but U+0020; asking so is far cheaper than the expression.
+    if text.isprintable() and "  " not in text:
+        return text
+    return _BLANKS.sub(" ", text).strip(" ")
 
 
 def _ordered(text: str) -> str:

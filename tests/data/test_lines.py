@@ -7,6 +7,7 @@ import gzip
 import io
 import lzma
 import os
+import random
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
@@ -28,7 +29,9 @@ COMPRESS: dict[str, Callable[[bytes], bytes]] = {
     ".zst": zstandard.ZstdCompressor().compress,
 }
 formats = pytest.mark.parametrize("suffix", COMPRESS)
-TEXT = "".join(f"Zeile {number} — naïve “{number * 7919 % 1000003}”\n" for number in range(20_000)).encode()
+# Random digits, so that the archives are longer than what is read of them at a time.
+DIGITS = random.Random(1)
+TEXT = "".join(f"Zeile {number} “{DIGITS.getrandbits(256):x}”\n" for number in range(4000)).encode()
 WHOLE = [Line(number, text) for number, text in enumerate(TEXT.decode().split("\n")[:-1], start=1)]
 
 
@@ -126,7 +129,7 @@ def test_compressed_files_read_like_plain_ones(tmp_path, suffix):
     path = tmp_path / f"text{suffix}"
     path.write_bytes(COMPRESS[suffix](TEXT))
     assert read_file(path) == read(TEXT)
-    assert count_lines(str(path)) == 20_000
+    assert count_lines(str(path)) == 4000
 
 
 @formats
@@ -139,7 +142,7 @@ def test_archives_that_were_concatenated_are_read_to_the_end(tmp_path, suffix):
 @formats
 def test_an_archive_cut_off_anywhere_is_an_error_with_a_line_number(tmp_path, suffix):
     path, whole = tmp_path / f"text{suffix}", COMPRESS[suffix](TEXT)
-    for size in {0, 1, 5, *range(10, len(whole), len(whole) // 20), len(whole) - 4, len(whole) - 1}:
+    for size in {0, 1, 5, *range(10, len(whole), len(whole) // 8), len(whole) - 4, len(whole) - 1}:
         path.write_bytes(whole[:size])
         found, error = read_until_error(path)
         assert found == WHOLE[: len(found)]
@@ -153,7 +156,7 @@ def test_an_archive_cut_off_anywhere_is_an_error_with_a_line_number(tmp_path, su
 def test_garbage_after_an_archive_is_an_error(tmp_path, suffix, garbage):
     path = tmp_path / f"text{suffix}"
     path.write_bytes(COMPRESS[suffix](TEXT) + garbage)
-    with pytest.raises(DamagedError, match=r"after 20,000 lines"):
+    with pytest.raises(DamagedError, match=r"after 4,000 lines"):
         read_file(path)
 
 
@@ -161,7 +164,7 @@ def test_garbage_after_an_archive_is_an_error(tmp_path, suffix, garbage):
 def test_zero_bytes_may_pad_an_archive(tmp_path, suffix):
     path = tmp_path / f"text{suffix}"
     path.write_bytes(COMPRESS[suffix](TEXT) + bytes(200_000))
-    assert len(read_file(path)) == 20_000
+    assert len(read_file(path)) == 4000
 
 
 @formats
@@ -177,7 +180,7 @@ def test_a_file_that_is_no_archive_is_an_error(tmp_path, suffix, content):
 def test_a_flipped_bit_is_never_silent(tmp_path, suffix):
     compress = zstandard.ZstdCompressor(write_checksum=True).compress if suffix == ".zst" else COMPRESS[suffix]
     path, whole = tmp_path / f"text{suffix}", compress(TEXT)
-    for place in range(20, len(whole), len(whole) // 20):
+    for place in range(20, len(whole), len(whole) // 10):
         path.write_bytes(whole[:place] + bytes([whole[place] ^ 16]) + whole[place + 1 :])
         with pytest.raises(DataError):
             read_file(path)
