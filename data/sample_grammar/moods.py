@@ -14,6 +14,7 @@ _HABITS = word_set(
     "read drink eat cook clean wash wear visit call help play sleep work sing dance swim go walk drive talk wait "
     "buy answer write pick"
 )
+_PUNCTUAL = word_set("eat drink go drive call walk pick")
 _CONSUMING = word_set("eat buy write read cook")
 _NO_PERFECT = word_set("need have like know hear wear carry wait think dream live stay sit understand come go")
 _SUDDEN = word_set("lose forget find")
@@ -57,6 +58,8 @@ def _habit(dice: Dice, clause: Clause) -> Clause:
         return _going_on(dice, clause)
     if dice.chance(0.4):
         return replace(clause, often=dice.pick(times.OFTEN))
+    if clause.verb.base in _PUNCTUAL and dice.chance(0.3):
+        return replace(clause, time=times.at_clock(dice))
     return replace(clause, time=times.habit(dice))
 
 

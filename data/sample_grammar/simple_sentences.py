@@ -101,7 +101,7 @@ def state(dice: Dice) -> Pair:
     time = times.recently(dice) if past and dice.chance(0.6) else None
     denied = dice.chance(0.2) and not goal.english.startswith("still")
     clause = Clause(subject, _BE, "past" if past else "present", negated=denied, time=time, goal=goal)
-    if dice.chance(0.2):
+    if dice.chance(0.2) and subject.english != "I":
         clause = replace(clause, negated=False)
         return f"{english_question(clause)}?", f"{german_after(clause, '', True)}?"
     front = bool(time) and dice.chance(0.4)

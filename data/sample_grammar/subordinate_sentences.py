@@ -70,7 +70,7 @@ _TIRING = "work clean tidy cook help write read repair dance sing wash walk play
 
 def that(dice: Dice) -> Pair:
     """I hope that Anna will visit us tomorrow."""
-    thinker = scenes.person(dice, definite=True)
+    thinker = scenes.another(dice, phrases.PRONOUNS[1])
     inner = moods.in_some_tense(dice, scenes.scene(dice, scenes.another(dice, thinker)))
     verb = SINGLE[dice.pick(("wissen", "glauben", "hoffen", "sagen"))]
     outer = Clause(thinker, verb)
@@ -86,7 +86,7 @@ def that(dice: Dice) -> Pair:
 
 def whether(dice: Dice) -> Pair:
     """I do not know whether Anna has already read the book. Do you know where Paul works?"""
-    thinker = scenes.person(dice, definite=True)
+    thinker = scenes.another(dice, phrases.PRONOUNS[1])
     inner = moods.in_some_tense(dice, scenes.scene(dice, scenes.another(dice, thinker)), 0)
     word, wort = "whether", "ob"
     if dice.chance(0.35):
