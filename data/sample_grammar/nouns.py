@@ -119,7 +119,7 @@ church | churches | Kirche f Kirchen | in in | to in accusative | meet sight bui
 theatre | theatres | Theater n Theater | at in | to in accusative | work meet building | place
 cinema | cinemas | Kino n Kinos | in in | to in accusative | meet building | place
 supermarket | supermarkets | Supermarkt m Supermärkte | in in | to in accusative | work shop building | place
-bakery | bakeries | Bäckerei f Bäckereien | in in | to zu dative | work shop building | place
+bakery | bakeries | Bäckerei f Bäckereien | in in | to zu dative | work meet building | place
 village | villages | Dorf n Dörfer | in in | to in accusative | live town | town
 city | cities | Stadt f Städte | in in | to in accusative | live town work | town
 house | houses | Haus n Häuser | in in | into in accusative | live home building | place

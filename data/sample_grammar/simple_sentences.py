@@ -95,7 +95,7 @@ def state(dice: Dice) -> Pair:
     subject = scenes.person(dice, definite=True)
     goal = dice.pick(scenes.STATES)
     if dice.chance(0.5):
-        grade = dice.pick((Adverbial("very", "sehr"), Adverbial("still", "noch")))
+        grade = dice.pick((Adverbial("very", "sehr"), Adverbial("still", "immer noch")))
         goal = Adverbial(f"{grade.english} {goal.english}", f"{grade.german} {goal.german}")
     past = dice.chance(0.5)
     time = times.recently(dice) if past and dice.chance(0.6) else None
