@@ -36,13 +36,19 @@ def in_some_tense(dice: Dice, clause: Clause, negation: float = 0.12) -> Clause:
     )
     told = dice.weigh(moods)(dice, clause)
     habit = told.tense == "present" and told.time and not told.modal
-    plain = not (told.often or told.already or habit or (told.place and told.accusative))
+    plain = not (_vague(told) or told.often or told.already or habit or (told.place and told.accusative))
     return replace(told, negated=True) if plain and not told.negated and dice.chance(negation) else told
 
 
 def in_the_real_world(dice: Dice, clause: Clause) -> Clause:
     """The clause as a present or past fact: what animals do is neither wanted nor planned."""
     return dice.pick((_going_on, _habit, _past))(dice, clause)
+
+
+def _vague(clause: Clause) -> bool:
+    # To deny "folgt einem Koch" or "trägt elf Koffer", German would choose other words.
+    thing, person = clause.accusative, clause.dative
+    return bool((thing and not thing.definite and not thing.denied) or (person and not person.definite))
 
 
 def _going_on(dice: Dice, clause: Clause) -> Clause:
@@ -69,7 +75,7 @@ def _past(dice: Dice, clause: Clause) -> Clause:
 
 
 def _perfect(dice: Dice, clause: Clause) -> Clause:
-    kind = dice.pick(("already", "never", "not yet"))
+    kind = dice.pick(("already", "never") if _vague(clause) else ("already", "never", "not yet"))
     if kind == "not yet":
         time, noch = Adverbial("yet", ""), Adverbial("", "noch")
         return replace(clause, tense="perfect", negated=True, already=noch, time=time)

@@ -146,7 +146,7 @@ _MOTIVES = {
     "sick/krank": "stay",
     "happy/glücklich": "sing dance",
     "cold/kalt": "wear put close",
-    "warm/warm": "swim open",
+    "warm/warm": "swim",
     "important/wichtig": "call look answer thank wait write bring talk work",
     "time/Zeit": "visit help cook clean tidy repair wash read play invite photograph",
     "errand": "go come drive walk arrive",
