@@ -6,6 +6,8 @@ python data/generate.py [-o DIR] [--seed 1] [--pairs 8000]
 from __future__ import annotations
 
 import argparse
+import re
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,6 +24,7 @@ Pair = tuple[str, str]
 
 HELD_OUT = 300
 _SHORTEST, _LONGEST = 4, 18
+_RARE = 10
 
 FAMILIES: tuple[tuple[Callable[[Dice], Pair], int], ...] = (
     (simple_sentences.statement, 260),
@@ -83,7 +86,11 @@ def draw_splits(pairs: int, seed: int) -> dict[str, list[Pair]]:
     """`pairs` pairs for training and 300 each for validation and test, no sentence twice on either side."""
     dice = Dice(seed)
     drawn = dice.shuffled(draw(pairs + 2 * HELD_OUT, dice))
-    return {"train": drawn[2 * HELD_OUT :], "valid": drawn[:HELD_OUT], "test": drawn[HELD_OUT : 2 * HELD_OUT]}
+    # A held-out sentence asks for a new combination, never for a word that training has hardly seen.
+    often = Counter(word for english, _ in drawn for word in _words(english))
+    drawn.sort(key=lambda pair: min(often[word] for word in _words(pair[0])) <= _RARE)
+    valid, test, train = drawn[:HELD_OUT], drawn[HELD_OUT : 2 * HELD_OUT], drawn[2 * HELD_OUT :]
+    return {"train": dice.shuffled(train), "valid": valid, "test": test}
 
 
 def draw(count: int, dice: Dice) -> list[Pair]:
@@ -97,6 +104,10 @@ def draw(count: int, dice: Dice) -> list[Pair]:
             pairs.append((english, german))
             seen |= {"en " + english.casefold(), "de " + german.casefold()}
     return pairs
+
+
+def _words(sentence: str) -> list[str]:
+    return re.findall("[A-Za-z]+", sentence.casefold())
 
 
 def _sentence(text: str) -> str:

@@ -49,7 +49,7 @@ def purpose(dice: Dice) -> Pair:
     who = scenes.person(dice)
     shopping = dice.chance(0.4)
     verb = dice.pick(verbs.chosen(verbs.TRANSITIVE, "buy" if shopping else "look visit pick"))
-    verb = replace(verb, kinds=("food",)) if shopping else verb
+    verb = replace(verb, kinds=("grocery",)) if shopping else verb
     goal = scenes.whither(dice, ("shop",) if shopping else ("meet",))
     main = moods.in_some_tense(dice, Clause(who, verbs.GOING[0], goal=goal), 0)
     aim = Clause(who, verb, accusative=scenes.thing(dice, verb, who, owned=True))

@@ -14,6 +14,7 @@ _HABITS = word_set(
     "read drink eat cook clean wash wear visit call help play sleep work sing dance swim go walk drive talk wait "
     "buy answer write pick"
 )
+_PUNCTUAL = word_set("eat drink go drive call walk pick")
 _CONSUMING = word_set("eat buy write read cook")
 _NO_PERFECT = word_set("need have like know hear wear carry wait think dream live stay sit understand come go")
 _SUDDEN = word_set("lose forget find")
@@ -35,13 +36,19 @@ def in_some_tense(dice: Dice, clause: Clause, negation: float = 0.12) -> Clause:
     )
     told = dice.weigh(moods)(dice, clause)
     habit = told.tense == "present" and told.time and not told.modal
-    plain = not (told.often or told.already or habit or (told.place and told.accusative))
+    plain = not (_vague(told) or told.often or told.already or habit or (told.place and told.accusative))
     return replace(told, negated=True) if plain and not told.negated and dice.chance(negation) else told
 
 
 def in_the_real_world(dice: Dice, clause: Clause) -> Clause:
     """The clause as a present or past fact: what animals do is neither wanted nor planned."""
     return dice.pick((_going_on, _habit, _past))(dice, clause)
+
+
+def _vague(clause: Clause) -> bool:
+    # To deny "folgt einem Koch" or "trägt elf Koffer", German would choose other words.
+    thing, person = clause.accusative, clause.dative
+    return bool((thing and not thing.definite and not thing.denied) or (person and not person.definite))
 
 
 def _going_on(dice: Dice, clause: Clause) -> Clause:
@@ -57,6 +64,8 @@ def _habit(dice: Dice, clause: Clause) -> Clause:
         return _going_on(dice, clause)
     if dice.chance(0.4):
         return replace(clause, often=dice.pick(times.OFTEN))
+    if clause.verb.base in _PUNCTUAL and dice.chance(0.3):
+        return replace(clause, time=times.at_clock(dice))
     return replace(clause, time=times.habit(dice))
 
 
@@ -66,7 +75,7 @@ def _past(dice: Dice, clause: Clause) -> Clause:
 
 
 def _perfect(dice: Dice, clause: Clause) -> Clause:
-    kind = dice.pick(("already", "never", "not yet"))
+    kind = dice.pick(("already", "never") if _vague(clause) else ("already", "never", "not yet"))
     if kind == "not yet":
         time, noch = Adverbial("yet", ""), Adverbial("", "noch")
         return replace(clause, tense="perfect", negated=True, already=noch, time=time)

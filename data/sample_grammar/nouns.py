@@ -83,13 +83,13 @@ glass | glasses | Glas n Gläser | goods upright wash | cup
 bottle | bottles | Flasche f Flaschen | goods upright openable heavy | cup
 door | doors | Tür f Türen | openable closable clean | door
 window | windows | Fenster n Fenster | openable closable clean | door
-apple | apples | Apfel m Äpfel | food goods flat snack | fruit
-tomato | tomatoes | Tomate f Tomaten | food goods flat | fruit
-egg | eggs | Ei n Eier | food goods cookable flat | egg
-cake | cakes | Kuchen m Kuchen | food goods upright snack | cake
-potato | potatoes | Kartoffel f Kartoffeln | food goods cookable flat | fruit
+apple | apples | Apfel m Äpfel | food grocery goods flat snack | fruit
+tomato | tomatoes | Tomate f Tomaten | food grocery goods flat | fruit
+egg | eggs | Ei n Eier | food grocery goods cookable flat | egg
+cake | cakes | Kuchen m Kuchen | food grocery goods upright snack | cake
+potato | potatoes | Kartoffel f Kartoffeln | food grocery goods cookable flat | fruit
 soup | soups | Suppe f Suppen | food cookable single | soup
-fish | fish | Fisch m Fische | food goods cookable single | fish
+fish | fish | Fisch m Fische | food grocery goods cookable single | fish
 water | - | Wasser n - | drink | water
 coffee | - | Kaffee m - | drink | coffee
 tea | - | Tee m - | drink | coffee
@@ -119,7 +119,7 @@ church | churches | Kirche f Kirchen | in in | to in accusative | meet sight bui
 theatre | theatres | Theater n Theater | at in | to in accusative | work meet building | place
 cinema | cinemas | Kino n Kinos | in in | to in accusative | meet building | place
 supermarket | supermarkets | Supermarkt m Supermärkte | in in | to in accusative | work shop building | place
-bakery | bakeries | Bäckerei f Bäckereien | in in | to zu dative | work shop building | place
+bakery | bakeries | Bäckerei f Bäckereien | in in | to zu dative | work meet building | place
 village | villages | Dorf n Dörfer | in in | to in accusative | live town | town
 city | cities | Stadt f Städte | in in | to in accusative | live town work | town
 house | houses | Haus n Häuser | in in | into in accusative | live home building | place

@@ -115,9 +115,9 @@ def number_itself(dice: Dice) -> Pair:
 
 def stock(dice: Dice) -> Pair:
     """There are 2,350 books in the library: In der Bibliothek gibt es 2.350 Bücher."""
-    names, noun = dice.pick(_STOCKS)
+    names, noun, most = dice.pick(_STOCKS)
     place = dice.pick(tuple(place for place in places_of("building", "town", "live") if place.noun.english in names))
-    number, words = dice.between(13, 99) if dice.chance(0.4) else dice.between(100, 9999), dice.chance(0.5)
+    number, words = dice.between(13, 99) if dice.chance(0.4) else dice.between(100, most), dice.chance(0.5)
     number += number % 100 == 1
     item = phrases.counted(number, noun_named(noun), None, in_words=words)
     where = scenes.at_place(place, phrases.the(place.noun, scenes.adjective(dice, place.noun)))
@@ -129,14 +129,14 @@ def stock(dice: Dice) -> Pair:
 
 
 _STOCKS = (
-    (("library", "school"), "book"),
-    (("library",), "novel"),
-    (("museum", "hotel", "church"), "picture"),
-    (("school",), "child"),
-    (("village", "city"), "house"),
-    (("village", "city"), "tourist"),
-    (("hotel", "hospital", "church", "school"), "window"),
-    (("hotel", "theatre", "hospital"), "door"),
+    (("library", "school"), "book", 9999),
+    (("library",), "novel", 9999),
+    (("museum", "hotel"), "picture", 999),
+    (("school",), "child", 999),
+    (("village", "city"), "house", 9999),
+    (("village", "city"), "tourist", 9999),
+    (("hotel", "hospital", "school"), "window", 999),
+    (("hotel", "theatre", "hospital"), "door", 999),
 )
 
 
@@ -160,10 +160,10 @@ def birthday(dice: Dice) -> Pair:
     """Anna was born on 3 March 1998: wurde am 3. März 1998 geboren."""
     who = scenes.person(dice, young=False, definite=True)
     finite = "wurden" if who.plural else ("wurde", "wurdest", "wurde")[who.person - 1]
-    year = dice.between(1940, 2015)
+    year = dice.between(1940, 2002)
     when = Adverbial(f"in {year}", f"im Jahr {year}")
     if dice.chance(0.6):
-        when = times.on_date(dice, dice.chance(0.7), (1940, 2015))
+        when = times.on_date(dice, dice.chance(0.7), (1940, 2002))
     elif dice.chance(0.5):
         english, german = dice.pick(CITIES)
         when = Adverbial(f"in {english} {when.english}", f"{when.german} in {german}")

@@ -81,7 +81,8 @@ _MEN = tuple(phrases.named(name, False) for name in MALE_NAMES)
 def another(dice: Dice, subject: NounPhrase) -> NounPhrase:
     """A subject other than this one, and no pronoun that could be mistaken for it."""
     other = person(dice, definite=True)
-    same = other.english == subject.english or other.person == subject.person != 3
+    words = set(other.english.split()) & set(subject.english.split()) - {"and", "the", "my"}
+    same = words or other.person == subject.person != 3
     return another(dice, subject) if same or (other.pronoun and other.person == 3) else other
 
 
@@ -103,8 +104,12 @@ def thing(dice: Dice, verb: Verb, subject: NounPhrase, owned: bool = False) -> N
     noun = dice.pick(tuple(noun for noun in nouns_of(*verb.kinds) if not noun.kinds & unsuited))
     if "person" in noun.kinds:
         return phrases.the(noun, adjective(dice, noun))
+    # Nobody wears two coats, and two people never share one.
+    plural = subject.plural if verb.base in _ON_ONE_BODY else several(dice, noun)
     known = verb.base in _DEFINITE_VERBS or bool(set(verb.kinds) & _DEFINITE_KINDS)
-    return _determined(dice, noun, subject.owner if owned and noun.kinds & _OWNED_KINDS else "", verb.base, known)
+    return _determined(
+        dice, noun, subject.owner if owned and noun.kinds & _OWNED_KINDS else "", verb.base, known, plural
+    )
 
 
 def adjective(dice: Dice, noun: Noun, often: float = 0.3) -> Adjective | None:
@@ -212,13 +217,13 @@ def _relation(dice: Dice, subject: NounPhrase, stranger: bool) -> NounPhrase:
     return dice.weigh(shapes)(noun, adjective(dice, noun), several(dice, noun))
 
 
-def _determined(dice: Dice, noun: Noun, owner: str, verb: str, known: bool) -> NounPhrase:
-    description, plural = adjective(dice, noun), verb not in _ON_ONE_BODY and several(dice, noun)
+def _determined(dice: Dice, noun: Noun, owner: str, verb: str, known: bool, plural: bool) -> NounPhrase:
+    description = adjective(dice, noun)
     if owner and dice.chance(0.5):
         return phrases.owned(owner, noun, description, plural)
     if verb == "have":
         return phrases.some(noun, description, plural)
-    if not known and noun.english_plural != "-" and dice.chance(0.08):
+    if not known and verb not in _ON_ONE_BODY and noun.english_plural != "-" and dice.chance(0.08):
         return phrases.counted(dice.between(2, 12), noun, description)
     shapes = ((phrases.the, 5), (phrases.this, 1), (phrases.some, 0 if known else 5))
     if "drink" in noun.kinds:

@@ -95,13 +95,13 @@ def state(dice: Dice) -> Pair:
     subject = scenes.person(dice, definite=True)
     goal = dice.pick(scenes.STATES)
     if dice.chance(0.5):
-        grade = dice.pick((Adverbial("very", "sehr"), Adverbial("still", "noch")))
+        grade = dice.pick((Adverbial("very", "sehr"), Adverbial("still", "immer noch")))
         goal = Adverbial(f"{grade.english} {goal.english}", f"{grade.german} {goal.german}")
     past = dice.chance(0.5)
     time = times.recently(dice) if past and dice.chance(0.6) else None
     denied = dice.chance(0.2) and not goal.english.startswith("still")
     clause = Clause(subject, _BE, "past" if past else "present", negated=denied, time=time, goal=goal)
-    if dice.chance(0.2):
+    if dice.chance(0.2) and subject.english != "I":
         clause = replace(clause, negated=False)
         return f"{english_question(clause)}?", f"{german_after(clause, '', True)}?"
     front = bool(time) and dice.chance(0.4)

@@ -28,18 +28,10 @@ def because(dice: Dice) -> Pair:
     back = scenes.same_person(who)
     if not back:
         return because(dice)
-    scene = scenes.scene(dice, who)
-    clause = moods.in_some_tense(dice, scene, 0.35)
+    clause = moods.in_some_tense(dice, scenes.scene(dice, who), 0.35)
     if clause.time and clause.tense == "past":
         clause = replace(clause, time=times.recently(dice))
-    reasoned = clause.negated or _motive(clause.verb)
-    # The modals, the future and the perfect need reasons of their own; a verb of state rarely has one.
-    if (
-        scene.verb.stative
-        or clause.tense in ("future", "perfect")
-        or clause.modal in verbs.MODALS[3:]
-        or not reasoned
-    ):
+    if not _wants_a_reason(clause):
         return because(dice)
     reason = replace(_reason(dice, clause, back), tense="past" if clause.tense == "past" else "present")
     return (
@@ -70,7 +62,7 @@ _TIRING = "work clean tidy cook help write read repair dance sing wash walk play
 
 def that(dice: Dice) -> Pair:
     """I hope that Anna will visit us tomorrow."""
-    thinker = scenes.person(dice, definite=True)
+    thinker = scenes.another(dice, phrases.PRONOUNS[1])
     inner = moods.in_some_tense(dice, scenes.scene(dice, scenes.another(dice, thinker)))
     verb = SINGLE[dice.pick(("wissen", "glauben", "hoffen", "sagen"))]
     outer = Clause(thinker, verb)
@@ -86,7 +78,7 @@ def that(dice: Dice) -> Pair:
 
 def whether(dice: Dice) -> Pair:
     """I do not know whether Anna has already read the book. Do you know where Paul works?"""
-    thinker = scenes.person(dice, definite=True)
+    thinker = scenes.another(dice, phrases.PRONOUNS[1])
     inner = moods.in_some_tense(dice, scenes.scene(dice, scenes.another(dice, thinker)), 0)
     word, wort = "whether", "ob"
     if dice.chance(0.35):
@@ -128,11 +120,19 @@ def _reason(dice: Dice, clause: Clause, back: NounPhrase) -> Clause:
     if motive == "errand":
         verb = dice.pick(verbs.chosen(verbs.TRANSITIVE, "visit pick"))
         return Clause(back, verb, modal=verbs.MODALS[2], accusative=scenes.somebody(dice, back, False))
-    if motive == "time":
+    if motive == "time/Zeit":
         return Clause(back, _HAVE, goal=Adverbial("time", "Zeit"))
     english, german = motive.split("/")
     quality = scenes.very(dice, Adverbial(english, german))
     return Clause(phrases.IT["n"] if english in ("cold", "warm", "important") else back, _BE, goal=quality)
+
+
+def _wants_a_reason(clause: Clause) -> bool:
+    # Future, perfect, permission and the absence of duty need reasons of their own; a verb of state rarely has one.
+    odd = verbs.MODALS[3:] + ((verbs.MODALS[1],) if clause.negated else ())
+    if clause.verb.stative or clause.tense in ("future", "perfect") or clause.modal in odd:
+        return False
+    return clause.negated or _motive(clause.verb) != ""
 
 
 def _motive(verb: Verb) -> str:
@@ -146,7 +146,7 @@ _MOTIVES = {
     "sick/krank": "stay",
     "happy/glücklich": "sing dance",
     "cold/kalt": "wear put close",
-    "warm/warm": "swim open",
+    "warm/warm": "swim",
     "important/wichtig": "call look answer thank wait write bring talk work",
     "time/Zeit": "visit help cook clean tidy repair wash read play invite photograph",
     "errand": "go come drive walk arrive",

@@ -104,13 +104,13 @@ def future(dice: Dice) -> Adverbial:
 
 def habit(dice: Dice) -> Adverbial:
     """A time for what is done again and again."""
-    kind = dice.weigh((("fixed", 6), ("weekday", 2), ("season", 1), ("clock", 1)))
+    kind = dice.weigh((("fixed", 6), ("weekday", 2), ("season", 1)))
     if kind == "weekday":
         return every_day(dice)
     if kind == "season":
         english, german = dice.pick(SEASONS)
         return Adverbial(f"in {english}", f"im {german}")
-    return at_clock(dice) if kind == "clock" else dice.pick(_HABIT)
+    return dice.pick(_HABIT)
 
 
 def every_day(dice: Dice) -> Adverbial:
