@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import sys
 import time
+from contextlib import suppress
 from typing import Literal, cast
 
 import torch
@@ -33,10 +35,20 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
-def use_threads(threads: int) -> None:
-    """Compute with this many processor threads; 0 leaves PyTorch's choice."""
+def use_processor(threads: int) -> None:
+    """Compute with this many processor threads, 0 leaving PyTorch's choice, and keep freed memory for reuse."""
     if threads:
         torch.set_num_threads(threads)
+    if sys.platform.startswith("linux"):
+        # glibc returns the top of its heap to the kernel after each step, and gets it back page by page: a tenth of a
+        # training step. Setting one threshold freezes the other, so both are set. Other C libraries have no mallopt.
+        with suppress(OSError, AttributeError):
+            library = ctypes.CDLL(None)
+            library.mallopt(M_MMAP_THRESHOLD, 32 * 2**20)
+            library.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
+
+
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h; 32 MiB is the most that glibc takes for the latter
 
 
 def choose_precision(name: str, device: torch.device) -> PrecisionName:

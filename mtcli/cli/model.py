@@ -47,10 +47,10 @@ def load(model: Path, typed: Mapping[str, Any]) -> Loaded:
     """The model that `-m` names, with the decoding settings of its recipe changed by typed flags."""
     from mtcli.checkpoint.restore import restore
     from mtcli.cli.flags import settings_of
-    from mtcli.device import choose_device, choose_precision, use_threads
+    from mtcli.device import choose_device, choose_precision, use_processor
     from mtcli.training.precision import Precision
 
-    use_threads(typed.get("threads", 0))
+    use_processor(typed.get("threads", 0))
     device = choose_device(typed.get("device", "auto"))
     # Decoding in fp32 unless told otherwise: bf16 rounds differently in other batches.
     precision = choose_precision(typed.get("precision", "fp32"), device)

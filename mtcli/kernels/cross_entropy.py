@@ -52,12 +52,15 @@ class LinearCrossEntropy(torch.autograd.Function):
             for begin in range(0, len(target), size):
                 part = slice(begin, begin + size)
                 logits = (states[part] @ matrix.T).float()
-                log_norm = logits.logsumexp(1, keepdim=True)
                 hit = logits.gather(1, target[part, None])
-                total += (log_norm - (1 - smoothing) * hit).sum() - smoothing * logits.mean(1).sum()
+                uniform = smoothing * logits.mean(1).sum() if smoothing else 0.0
+                # In place from here on: one exponential, and no second tensor of this size.
+                top = logits.amax(1, keepdim=True)
+                mass = logits.sub_(top).exp_().sum(1, keepdim=True)
+                total += (top + mass.log() - (1 - smoothing) * hit).sum() - uniform
                 if grad_hidden is None or grad_weight is None:
                     continue
-                grad = logits.sub_(log_norm).exp_().sub_(smoothing / len(weight))
+                grad = logits.div_(mass).sub_(smoothing / len(weight))
                 grad.scatter_add_(1, target[part, None], torch.full_like(hit, smoothing - 1))
                 grad = grad.to(dtype)
                 grad_hidden[part] = grad @ matrix

@@ -10,7 +10,7 @@ from typing import Any
 from mtcli import catalog
 from mtcli import recipe as recipes
 from mtcli.data.corpus import Account, open_corpora
-from mtcli.device import choose_device, choose_precision, use_threads
+from mtcli.device import choose_device, choose_precision, use_processor
 from mtcli.errors import UsageError
 from mtcli.model.build import refuse_impossible
 from mtcli.settings import Recipe
@@ -35,13 +35,13 @@ def settle(request: Request, directory: Path, observer: Observer) -> Recipe:
     """
     if (directory / "recipe.toml").exists():
         recipe = continued(request, directory, observer)
-        use_threads(recipe.training.threads)
+        use_processor(recipe.training.threads)
         return with_precision(recipe)
     plan = recipes.resolve(request.file, request.typed)
     refuse_incomplete(plan)
     refuse_impossible(plan.model, plan.tokenizer.joint)
     # The trial of a precision has to come before any other computation.
-    use_threads(plan.training.threads)
+    use_processor(plan.training.threads)
     precision = with_precision(plan).training.precision
     recipe = with_schedule(recipes.resolve(request.file, request.typed, count(plan)))
     refuse_impossible(recipe.model, recipe.tokenizer.joint)
