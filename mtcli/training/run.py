@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from torch import Tensor
@@ -65,6 +65,7 @@ class Run:
         self.interrupted = watch.interrupt
         self.log = Log(directory, recipe.training.tensorboard, watch.observer)
         self.clock = time.monotonic()
+        self.began = replace(state.progress)
         self.shown = 0.0
         self.log_window = Window(self.clock)
         self.validation: tuple[int, Validation] | None = None
@@ -106,15 +107,15 @@ class Run:
         )
 
     def remaining(self) -> float | None:
-        """Seconds to the nearest planned end, at the pace so far, validations and saves included."""
+        """Seconds to the nearest planned end, at the pace of this process, validations and saves included."""
         settings, progress = self.recipe.training, self.state.progress
-        pace = progress.seconds / max(1, progress.step)
+        pace = (progress.seconds - self.began.seconds) / max(1, progress.step - self.began.step)
         ends = []
         if settings.max_steps:
-            ends.append((settings.max_steps - progress.step) * pace)
+            ends.append(pace * (settings.max_steps - progress.step))
         if settings.max_epochs:
-            epochs = progress.place.epoch + progress.place.index / self.epoch_batches
-            ends.append(progress.seconds * (settings.max_epochs / max(1e-9, epochs) - 1))
+            epochs = settings.max_epochs - progress.place.epoch - progress.place.index / self.epoch_batches
+            ends.append(pace * epochs * self.epoch_batches / settings.accumulate)
         if settings.max_minutes:
             ends.append(settings.max_minutes * 60 - progress.seconds)
         return max(0.0, min(ends)) if ends else None
