@@ -1,7 +1,13 @@
-"""Fixtures and switches that every test shares."""
+"""What every test shares: one processor thread, and shapes that are checked as they are written."""
 
 from __future__ import annotations
 
 import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+from jaxtyping import install_import_hook
+
+# Every jaxtyping annotation in these modules is compared with the tensors that arrive, call by call.
+SEARCH = [f"mtcli.decoding.{name}" for name in ("beam", "filters", "sampling", "scorer")]
+install_import_hook(["mtcli.layout", "mtcli.kernels", "mtcli.model", *SEARCH], "beartype.beartype")
