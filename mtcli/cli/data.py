@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from mtcli.cli.facts import lines
+from mtcli.cli.facts import plain
 from mtcli.cli.flags import with_settings
 
 app = typer.Typer(help="Look at a corpus before training on it.", no_args_is_help=True)
@@ -47,7 +49,48 @@ def check(
         return
     counts = report.as_json()
     warnings = counts.pop("warnings")
-    for line in lines(counts):
+    for line in table(counts):
         print(line)
     for sentence in warnings:
         print(f"warning: {sentence}", file=sys.stderr)
+
+
+def table(counts: dict[str, Any]) -> Iterator[str]:
+    """One column for each part of the data, one row for each count, and below it what normalisation replaces."""
+    columns = {part: dict(rows(found)) for part, found in counts.items()}
+    labels = list(dict.fromkeys(label for column in columns.values() for label in column))
+    wide = max(map(len, labels))
+    yield f"{'':<{wide}}" + "".join(f"{part:>14}" for part in columns)
+    for label in labels:
+        yield f"{label:<{wide}}" + "".join(f"{plain(column.get(label, '')):>14}" for column in columns.values())
+    for part, found in counts.items():
+        for lost in found["lost_characters"]:
+            yield f"{part}: normalisation replaces {lost['character']} {lost['name']} ({lost['count']:,} times)"
+
+
+def rows(found: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """The counts of one part with their labels."""
+    yield "pairs read", found["read"]
+    yield "pairs kept", found["kept"]
+    for reason, count in dropped(found).items():
+        yield f"dropped: {reason}", count
+    for name in ("repeated_pairs", "repeated_sources", "copies", "swapped", "long"):
+        yield name.replace("_", " "), found[name]
+    for share, ratio in found["length_ratio"]["quantiles"].items():
+        yield f"target/source characters, {share}", ratio
+    yield "ratios off by more than 3x", found["length_ratio"]["outliers"]
+    for side in ("source", "target") if "tokens" in found else ():
+        for name in ("per_word", "per_character", "longest"):
+            yield f"{side} tokens {name.replace('_', ' ')}", found["tokens"][side][name]
+    if "tokens" in found:
+        yield f"over {found['tokens']['max_length']} tokens", found["tokens"]["too_long"]
+    for name, count in found.get("in_training", {}).items():
+        yield f"{name} also in training", count
+
+
+def dropped(found: dict[str, Any]) -> Counter[str]:
+    """Reasons and counts over all corpora of one part."""
+    total: Counter[str] = Counter()
+    for account in found["corpora"].values():
+        total.update(account["dropped"])
+    return total
