@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from mtcli.checkpoint import steps, store
+from mtcli.checkpoint.store import Checkpoint
 from mtcli.data.tokenizer import Tokenizer
 from mtcli.errors import ModelError, UsageError
 from mtcli.model.build import build
@@ -33,19 +34,29 @@ def restore(path: Path, device: torch.device) -> Restored:
     found = steps.find(path)
     checkpoint = store.load(found)
     tokenizer = Tokenizer.from_bytes(checkpoint.tokenizer)
+    refuse_implausible(found, checkpoint)
     try:
-        with torch.device("meta"):
-            model = build(checkpoint.recipe.model, tokenizer.source_size, tokenizer.target_size, tokenizer.joint)
-        refuse_mismatch(found, model, checkpoint.weights)
         model = build(checkpoint.recipe.model, tokenizer.source_size, tokenizer.target_size, tokenizer.joint)
     except UsageError as error:
         raise ModelError(f"{found}: {error.message}", *error.details) from error
+    refuse_mismatch(found, model, checkpoint.weights)
     model.load_state_dict(checkpoint.weights)
     return Restored(found, model.to(device).eval(), tokenizer, checkpoint.recipe, checkpoint.scores, checkpoint.step)
 
 
+def refuse_implausible(path: Path, checkpoint: Checkpoint) -> None:
+    """Raise `ModelError` for a recipe whose model would be far larger than the weights stored with it."""
+    settings = checkpoint.recipe.model
+    stored = sum(weight.numel() for weight in checkpoint.weights.values())
+    layers = settings.encoder_layers + settings.decoder_layers
+    if layers * settings.model_dim * (settings.model_dim + settings.feed_forward_dim) > 10 * stored:
+        raise ModelError(
+            f"the recipe in {path} describes a far larger model than the {stored:,} parameters stored with it"
+        )
+
+
 def refuse_mismatch(path: Path, model: Seq2Seq[Any], weights: dict[str, torch.Tensor]) -> None:
-    """Raise `ModelError` unless the weights are those of this model, before any memory is taken for it."""
+    """Raise `ModelError` unless the weights are those of this model."""
     expected = {name: tuple(value.shape) for name, value in model.state_dict().items()}
     stored = {name: tuple(value.shape) for name, value in weights.items()}
     if expected != stored:

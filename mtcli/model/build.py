@@ -92,12 +92,15 @@ def embedding_tables(
 ) -> tuple[nn.Embedding, nn.Embedding, nn.Linear]:
     """Source embeddings, target embeddings and readout, as one, two or three matrices."""
     dim, tied = settings.model_dim, settings.tied_embeddings
-    target = nn.Embedding(target_size, dim)
-    source = target if tied == "three-way" else nn.Embedding(source_size, dim)
+    target = table(target_size, dim)
+    source = target if tied == "three-way" else table(source_size, dim)
     output = nn.Linear(dim, target_size, bias=False)
-    if tied != "none":
-        output.weight = target.weight
-    for matrix in (source.weight, target.weight, output.weight):
-        # After the scaling by sqrt(model_dim), embeddings have unit variance; so do logits of normed vectors.
-        nn.init.normal_(matrix, std=dim**-0.5)
+    output.weight = target.weight if tied != "none" else table(target_size, dim).weight
     return source, target, output
+
+
+def table(size: int, dim: int) -> nn.Embedding:
+    """Vectors of unit variance after the scaling by `sqrt(dim)`; as a readout, they give logits of unit variance."""
+    vectors = nn.Embedding(size, dim)
+    nn.init.normal_(vectors.weight, std=dim**-0.5)
+    return vectors

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 
 import torch
-from einops import rearrange
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
@@ -54,5 +53,5 @@ def sinusoids(length: int, dim: int) -> Float[Tensor, "t m"]:
     position = torch.arange(length, dtype=torch.float64)
     frequency = torch.exp(torch.arange(0, dim, 2, dtype=torch.float64) * (-math.log(10000.0) / dim))
     angle = position[:, None] * frequency
-    waves = rearrange([angle.sin(), angle.cos()], "two t i -> t (i two)")
+    waves = torch.stack((angle.sin(), angle.cos()), dim=-1).flatten(1)  # t i 2 -> t m
     return waves[:, :dim].float()

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from einops import rearrange
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
@@ -181,9 +180,9 @@ class DecoderBlock(nn.Module):
         mixed, past = self.attention.step(around.enter(x), past, state.length)
         x = around.join(x, mixed)
         around = self.cross_residual
-        asking = rearrange(around.enter(x), "(b w) 1 m -> b w m", w=state.width)
+        asking = around.enter(x).view(-1, state.width, x.shape[-1])  # n 1 m -> b w m
         seen_by = self.cross_attention.look(asking, seen, state.rows)
-        x = around.join(x, rearrange(seen_by, "b w m -> (b w) 1 m"))
+        x = around.join(x, seen_by.view_as(x))
         around = self.feed_forward_residual
         return around.join(x, self.feed_forward(around.enter(x))), past
 

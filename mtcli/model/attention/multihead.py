@@ -5,7 +5,6 @@ One class serves self-attention, causal self-attention and cross-attention, beca
 
 from __future__ import annotations
 
-from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import linear
@@ -72,10 +71,10 @@ class MultiHeadAttention(nn.Module):
 
     def split(self, x: Tensor, parts: int) -> tuple[Float[Tensor, "b h t d"], ...]:
         """Cut a projection into its parts and each part into heads."""
-        cut = rearrange(x, "b t (parts h d) -> parts b h t d", parts=parts, h=self.heads)
-        return tuple(cut.unbind(0))
+        cut = x.view(*x.shape[:2], parts, self.heads, -1)  # b t parts h d
+        return tuple(part.transpose(1, 2) for part in cut.unbind(2))
 
     def join(self, x: Float[Tensor, "b h t d"]) -> Float[Tensor, "b t m"]:
         """Put the heads next to each other and mix them."""
-        merged: Tensor = self.merge(rearrange(x, "b h t d -> b t (h d)"))
+        merged: Tensor = self.merge(x.transpose(1, 2).flatten(2))
         return merged
