@@ -11,13 +11,17 @@ from torch import Tensor
 
 from mtcli.decoding.filters import NEVER, forbid, precise, temperature, top_k, top_p
 from mtcli.decoding.hypothesis import Hypothesis
+from mtcli.decoding.noise import gumbel, keys_of, split
 from mtcli.errors import UsageError
-from mtcli.layout import BOS, EOS, PAD
+from mtcli.layout import BOS, EOS
 from mtcli.model.seq2seq import Memory, Seq2Seq
 from mtcli.settings import DecodingSettings
 
-Choose = Callable[[Float[Tensor, "n v"], Float[Tensor, " n"]], Int[Tensor, " n"]]
-"""From the logits of `n` hypotheses, and a random number in [0, 1) for each, to their next tokens."""
+Choose = Callable[[Float[Tensor, "n v"], Int[Tensor, " n"]], Int[Tensor, " n"]]
+"""From the logits of `n` hypotheses, and a key to random numbers for each, to their next tokens."""
+
+NOTHING = -1
+"""Stands behind the end of a hypothesis; not PAD, which NaN logits can choose."""
 
 
 def greedy(
@@ -35,8 +39,8 @@ def greedy(
     if settings.n_best > 1:
         hint = "choose beam or sample, or leave n_best at 1"
         raise UsageError("greedy decoding finds one translation per sentence", hint)
-    uniforms = torch.zeros(len(seeds), 1, int(limits.max()))
-    return roll_out(model, memory, limits, uniforms, lambda logits, _: logits.argmax(-1), settings.length_penalty)
+    keys = torch.zeros(len(seeds), 1, int(limits.max()), device=memory.values.device, dtype=torch.int64)
+    return roll_out(model, memory, limits, keys, lambda logits, _: logits.argmax(-1), settings.length_penalty)
 
 
 def sample(
@@ -52,30 +56,29 @@ def sample(
     its seed, not on the batch around it; the first of many samples is the same as a single one.
     """
 
-    def choose(logits: Float[Tensor, "n v"], uniforms: Float[Tensor, " n"]) -> Int[Tensor, " n"]:
-        return draw(filtered(logits, settings), uniforms)
+    def choose(logits: Float[Tensor, "n v"], keys: Int[Tensor, " n"]) -> Int[Tensor, " n"]:
+        # The Gumbel-max trick. Where a number falls in the distribution function would be cheaper, but turns with
+        # the rounding errors of all tokens before it, and these depend on the batch.
+        return (filtered(logits, settings) + gumbel(keys, logits.shape[-1])).argmax(-1)
 
-    uniforms = torch.zeros(len(seeds), settings.n_best, int(limits.max()))
-    for numbers, seed, limit in zip(uniforms, seeds, limits.tolist(), strict=True):
-        generator = torch.Generator().manual_seed(seed)
-        numbers[:, :limit] = torch.rand(settings.n_best, limit, generator=generator)
-    return roll_out(model, memory, limits, uniforms, choose, settings.length_penalty)
+    keys = split(split(keys_of(seeds, memory.values.device), settings.n_best), int(limits.max()))
+    return roll_out(model, memory, limits, keys, choose, settings.length_penalty)
 
 
 def roll_out(
     model: Seq2Seq[Any],
     memory: Memory,
     limits: Int[Tensor, " b"],
-    uniforms: Float[Tensor, "b w l"],
+    keys: Int[Tensor, "b w l"],
     choose: Choose,
     length_penalty: float,
 ) -> list[list[Hypothesis]]:
     """Extend `w` hypotheses per sentence until each has ended or reached its limit of at most `l` tokens."""
     device, dtype = memory.values.device, torch.promote_types(memory.values.dtype, torch.float32)
-    sentences, width, longest = uniforms.shape
-    outputs = torch.full((sentences, width, longest), PAD, device=device)
+    sentences, width, longest = keys.shape
+    outputs = torch.full((sentences, width, longest), NOTHING, device=device)
     log_probs = torch.zeros(sentences, width, device=device, dtype=dtype)
-    limits, uniforms = limits.to(device), uniforms.to(device)
+    limits = limits.to(device)
     searched = torch.arange(sentences, device=device)
     growing = torch.ones(sentences, width, device=device, dtype=torch.bool)
     tokens = torch.full((sentences * width,), BOS, device=device)
@@ -83,9 +86,9 @@ def roll_out(
     for time in range(longest):
         logits, state = model.step(tokens, state)
         logits = precise(logits)
-        tokens = choose(forbid(logits, NEVER), uniforms[searched, :, time].flatten())
+        tokens = choose(forbid(logits, NEVER), keys[searched, :, time].flatten())
         gained = logits.gather(-1, tokens[:, None]).squeeze(-1) - logits.logsumexp(-1)
-        outputs[searched, :, time] = tokens.view(-1, width).where(growing, PAD)
+        outputs[searched, :, time] = tokens.view(-1, width).where(growing, NOTHING)
         log_probs[searched] += gained.view(-1, width).where(growing, 0)
         growing = growing & (tokens.view(-1, width) != EOS) & (time + 1 < limits[searched, None])
         kept = growing.any(-1)
@@ -102,7 +105,7 @@ def roll_out(
 
 def hypothesis(output: list[int], log_prob: float, length_penalty: float) -> Hypothesis:
     """The hypothesis that a row of predicted tokens, padded at the end, stands for."""
-    predicted = [token for token in output if token != PAD]
+    predicted = [token for token in output if token != NOTHING]
     finished = predicted[-1] == EOS
     return Hypothesis.of(predicted[:-1] if finished else predicted, log_prob, finished, length_penalty)
 
@@ -113,12 +116,3 @@ def filtered(logits: Float[Tensor, "n v"], settings: DecodingSettings) -> Float[
     if settings.top_k:
         logits = top_k(logits, settings.top_k)
     return top_p(logits, settings.top_p) if settings.top_p < 1 else logits
-
-
-def draw(logits: Float[Tensor, "n v"], uniforms: Float[Tensor, " n"]) -> Int[Tensor, " n"]:
-    """The token of each row at which the distribution function passes the row's number in [0, 1)."""
-    cumulative = logits.softmax(-1).cumsum(-1)
-    # An fp32 number below 1 is at most 1 - 2**-24, whose product with the total is below the total after rounding
-    # too, so a token is found (but for NaN logits); `right` passes over tokens of probability 0.
-    found = torch.searchsorted(cumulative, uniforms[:, None] * cumulative[:, -1:], right=True)
-    return found.squeeze(-1).clamp(max=logits.shape[-1] - 1)

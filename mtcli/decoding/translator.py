@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from math import ceil
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 
@@ -25,6 +25,7 @@ EXTRA_OUTPUT = 20
 """Tokens that a translation may have beyond `max_output_ratio` per source token."""
 
 
+@runtime_checkable
 class TextTokenizer(Protocol):
     """What translation needs of a tokenizer; tokens are without BOS and EOS."""
 
