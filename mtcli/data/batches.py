@@ -117,12 +117,12 @@ def _sorted(corpus: Encoded, pairs: Indices) -> Indices:
 
 
 def _cut(corpus: Encoded, pairs: Indices, max_tokens: int) -> Iterator[Indices]:
-    """Runs of pairs, each as long as the budget allows."""
+    """Runs of pairs that `_sorted` ordered, each as long as the budget allows."""
     longest = np.maximum(corpus.source_lengths[pairs], corpus.target_lengths[pairs]) + 1
     start = 0
     while start < len(pairs):
         ahead = longest[start : start + max(1, max_tokens // longest[start])]
-        padded = np.maximum.accumulate(ahead) * np.arange(1, len(ahead) + 1)
+        padded = ahead * np.arange(1, len(ahead) + 1)
         size = max(1, int(np.searchsorted(padded, max_tokens, side="right")))
         yield pairs[start : start + size]
         start += size

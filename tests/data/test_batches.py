@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mtcli.data.batches import Batches, Place, assemble, in_order
@@ -51,6 +51,7 @@ def padded_share(batches: list[Batch]) -> float:
     return 1 - real / sum(batch.source.numel() + batch.target_in.numel() for batch in batches)
 
 
+@settings(deadline=None)
 @given(corpora, budgets, seeds, st.integers(0, 3))
 def test_an_epoch_has_every_pair_once_and_keeps_to_the_budget(
     corpus: Encoded, max_tokens: int, seed: int, number: int
@@ -63,6 +64,7 @@ def test_an_epoch_has_every_pair_once_and_keeps_to_the_budget(
     assert batches.steps_per_epoch(number) == len(epoch)
 
 
+@settings(deadline=None)
 @given(corpora, budgets, seeds, st.integers(0, 3))
 def test_an_epoch_depends_on_seed_and_number_alone(corpus: Encoded, max_tokens: int, seed: int, number: int) -> None:
     fresh, used = Batches(corpus, max_tokens, seed), Batches(corpus, max_tokens, seed)
@@ -84,6 +86,7 @@ def test_epochs_and_seeds_differ() -> None:
     assert len(mates[0] & mates[1]) < len(mates[0]) / 2
 
 
+@settings(deadline=None)
 @given(corpora, budgets, seeds)
 def test_a_run_resumed_anywhere_sees_what_an_uninterrupted_one_sees(
     corpus: Encoded, max_tokens: int, seed: int
@@ -98,6 +101,7 @@ def test_a_run_resumed_anywhere_sees_what_an_uninterrupted_one_sees(
             assert after == expected_after
 
 
+@settings(deadline=None)
 @given(corpora, budgets)
 def test_places_count_batches_and_epochs(corpus: Encoded, max_tokens: int) -> None:
     batches = Batches(corpus, max_tokens, 1)
@@ -107,6 +111,7 @@ def test_places_count_batches_and_epochs(corpus: Encoded, max_tokens: int) -> No
     assert places == [*expected[1:], Place(2, 0)]
 
 
+@settings(deadline=None)
 @given(corpora, st.data())
 def test_assembled_batches_equal_the_plain_ones(corpus: Encoded, data: st.DataObject) -> None:
     pairs = data.draw(st.lists(st.integers(0, len(corpus) - 1), min_size=1, max_size=10))
@@ -114,6 +119,7 @@ def test_assembled_batches_equal_the_plain_ones(corpus: Encoded, data: st.DataOb
     assert same(assemble(corpus, np.array(pairs)), Batch.of(sources, targets))
 
 
+@settings(deadline=None)
 @given(corpora, budgets)
 def test_in_order_every_pair_comes_once_from_short_to_long(corpus: Encoded, max_tokens: int) -> None:
     batches = list(in_order(corpus, max_tokens))

@@ -52,6 +52,14 @@ def tokenizer(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
     return train(pairs, TokenizerSettings(joint=request.param), tmp_path_factory.mktemp("tokenizer")).tokenizer
 
 
+@pytest.fixture(scope="module", autouse=True)
+def quick_disk() -> Iterator[None]:
+    """No power fails here, and waiting for the disk would be most of the time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda descriptor: None)
+        yield
+
+
 def content(found: Encoded) -> list[tuple[list[int], list[int]]]:
     return [(found.source(i).tolist(), found.target(i).tolist()) for i in range(len(found))]
 
@@ -65,7 +73,7 @@ def naive(corpora: list[Corpus], tokenizer: Tokenizer, max_length: int) -> list[
 sentences = st.sampled_from(LINES) | st.text(st.sampled_from("ab é▁"), max_size=12)
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(
     pairs=st.lists(st.tuples(sentences, sentences), min_size=1, max_size=12),
     max_length=st.integers(1, 60),
@@ -119,7 +127,7 @@ def test_the_cache_depends_on_text_tokenizer_and_length(tokenizer: Tokenizer, tm
     assert len(list((tmp_path / "cache").iterdir())) == len(cases)
 
 
-@settings(max_examples=25)
+@settings(max_examples=25, deadline=None)
 @given(data=st.data())
 def test_a_damaged_cache_is_built_again(
     data: st.DataObject, tokenizer: Tokenizer, tmp_path_factory: pytest.TempPathFactory
@@ -222,6 +230,7 @@ def test_a_pair_without_tokens_is_dropped(tmp_path: Path) -> None:
     assert [str(dropped) for dropped in account.examples] == ["memory line 2: empty"]
 
 
+@settings(deadline=None)
 @given(st.lists(st.lists(st.integers(0, 2**31), max_size=6), max_size=8))
 def test_sentences_are_the_lists_they_were_made_of(rows: list[list[int]]) -> None:
     laid = Sentences.of(rows)

@@ -59,7 +59,7 @@ odd = st.sampled_from([
 texts = st.lists(st.text(max_size=10) | odd | st.sampled_from(ENGLISH), max_size=8).map("".join).map(normalize)
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(st.lists(texts.filter(lambda text: "\ufdd0" not in text), max_size=4))
 def test_normalised_text_comes_back_exactly(tokenizer: Tokenizer, lines: list[str]) -> None:
     tokens = tokenizer.encode_target(lines)
@@ -67,6 +67,7 @@ def test_normalised_text_comes_back_exactly(tokenizer: Tokenizer, lines: list[st
     assert all(token > layout.EOS for row in tokens for token in row)
 
 
+@settings(deadline=None)
 @given(st.lists(st.lists(st.integers(0, 319), max_size=20), max_size=4))
 def test_whatever_a_model_says_is_one_line_without_control_characters(
     tokenizer: Tokenizer, rows: list[list[int]]
@@ -201,7 +202,7 @@ def test_other_special_tokens_are_refused(tmp_path: Path) -> None:
         Tokenizer.load(tmp_path)
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(st.data())
 def test_a_damaged_model_is_refused_or_works(tokenizer: Tokenizer, data: st.DataObject) -> None:
     model = bytearray(tokenizer.files()[JOINT])
