@@ -13,10 +13,11 @@ from mtcli.errors import UsageError
 from mtcli.model.attention.mechanism import Mechanism
 from mtcli.model.attention.multihead import MultiHeadAttention
 from mtcli.model.embedding import Embedding
+from mtcli.model.feed_forward import FeedForward
 from mtcli.model.position import Position
 from mtcli.model.residual import PreNorm
 from mtcli.model.seq2seq import Seq2Seq
-from mtcli.model.transformer import Decoder, DecoderBlock, Encoder, EncoderBlock, FeedForward, Transformer
+from mtcli.model.transformer import Decoder, DecoderBlock, Encoder, EncoderBlock, Transformer
 from mtcli.settings import ModelSettings
 
 

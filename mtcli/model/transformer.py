@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from mtcli.layout import Attend, Batch, Rows
 from mtcli.model.attention.mechanism import Cache
 from mtcli.model.attention.multihead import MultiHeadAttention
-from mtcli.model.dropout import Dropout
 from mtcli.model.embedding import Embedding
+from mtcli.model.feed_forward import FeedForward
 from mtcli.model.residual import PreNorm
 from mtcli.model.seq2seq import Memory, Seq2Seq
 
@@ -185,24 +185,3 @@ class DecoderBlock(nn.Module):
         x = around.join(x, seen_by.view_as(x))
         around = self.feed_forward_residual
         return around.join(x, self.feed_forward(around.enter(x))), past
-
-
-class FeedForward(nn.Module):
-    """`W2 activation(W1 x)` for each token alone (Vaswani et al. 2017, eq. 2)."""
-
-    def __init__(
-        self, model_dim: int, inner_dim: int, activation: Callable[[Tensor], Tensor], dropout: float
-    ) -> None:
-        super().__init__()
-        self.widen = nn.Linear(model_dim, inner_dim)
-        self.narrow = nn.Linear(inner_dim, model_dim)
-        self.activation = activation
-        self.dropout = Dropout(dropout)
-        for layer in (self.widen, self.narrow):
-            nn.init.xavier_uniform_(layer.weight)
-            nn.init.zeros_(layer.bias)
-
-    def forward(self, x: Float[Tensor, "b t m"]) -> Float[Tensor, "b t m"]:
-        """Mix within each token."""
-        mixed: Tensor = self.narrow(self.dropout(self.activation(self.widen(x))))
-        return mixed
