@@ -123,18 +123,18 @@ def out_of_memory(error: Exception) -> bool:
 
 def help_or_complaint(error: TyperException) -> int:
     """Print what Typer found wrong with the command line, in our words; without any argument, the help."""
-    message = getattr(error, "message", "") or error.format_message()
+    message = error.message if hasattr(error, "possibilities") else error.format_message()
     if type(error).__name__ == "NoArgsIsHelpError":
         print(message, file=sys.stderr)
         return UsageError.exit_code
-    near = getattr(error, "possibilities", None)
-    if near is None:
-        message = error.format_message()
+    # Of an option, Typer tells the near ones apart from the message; of a command, within it.
+    near = " or ".join(sorted(getattr(error, "possibilities", None) or []))
+    message, _, nearest = message.partition(". Did you mean ")
     context = getattr(error, "ctx", None)
     return complain(
         UsageError(
             message[:1].lower() + message[1:].rstrip("."),
-            *([f"did you mean {' or '.join(sorted(near))}?"] if near else []),
+            *([f"did you mean {near or nearest.rstrip('?')}?"] if near or nearest else []),
             f"{context.command_path if context else 'mtcli'} --help shows what there is",
         )
     )
