@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -18,11 +19,11 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 SAMPLE = CHECKOUT / "data" / "sample"
 PROGRAM = [sys.executable, "-c", "from mtcli.cli.main import main; main()"]
 
-TINY = (
+TINY = shlex.split(
     "-s en -t de --model-dim 32 --feed-forward-dim 64 --heads 2 --encoder-layers 1 --decoder-layers 1 --dropout 0"
     " --vocab-size 400 --max-tokens 512 --lr 1e-2 --warmup-steps 20 --threads 1 --precision fp32 --device cpu"
     " --validation-lines 8 --samples 2 --max-output-ratio 1"
-).split()
+)
 """Settings of a model that is made in seconds."""
 
 
@@ -76,7 +77,7 @@ def environment(**changes: str) -> dict[str, str]:
 
 def start(*arguments: object, **options: object) -> subprocess.Popen[bytes]:
     """Start the program, with pipes unless told otherwise."""
-    pipes = {name: subprocess.PIPE for name in ("stdin", "stdout", "stderr")}
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
     command = [*PROGRAM, *map(str, arguments)]
     return subprocess.Popen(command, **{"env": environment(), **pipes, **options})  # type: ignore[call-overload,no-any-return]
 
@@ -120,7 +121,7 @@ def trained(corpus: Path, cache: Path, tmp_path_factory: pytest.TempPathFactory)
     folder = tmp_path_factory.mktemp("trained")
     data = ["--train", str(corpus / "train"), "--valid", str(corpus / "valid")]
     arguments = ["train", *data, *TINY, "-o", str(folder / "run")]
-    arguments += "--max-steps 80 --validate-every 40 --save-every 20 --keep 3".split()
+    arguments += shlex.split("--max-steps 80 --validate-every 40 --save-every 20 --keep 3")
     with pytest.MonkeyPatch.context() as patch:
         done = in_process(folder, patch, arguments, b"")
     assert done.code == 0, done.err
