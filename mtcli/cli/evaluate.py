@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,6 +17,9 @@ from mtcli.errors import UsageError
 
 if TYPE_CHECKING:
     from mtcli.evaluation import Score
+
+Measure = Callable[[list[str], list[str], str], list["Score"]]
+"""From translations, references and their language to scores."""
 
 ONE_FILE = "for example: mtcli eval -m runs/en-de test.en test.de, or: mtcli eval -i translations.txt test.de"
 
@@ -37,28 +42,37 @@ def evaluate(
     if (model is None) == (hypotheses is None):
         raise UsageError("give either a model with -m or translations with -i", ONE_FILE)
     if len(files) != (2 if model else 1):
-        raise UsageError(f"{len(files)} files were given", ONE_FILE)
-    if model:
-        texts, references, language = translated(model, files, typed)
-    else:
-        texts, references, language = read(hypotheses, files[0], typed)
-    if output:
-        output.write_text("".join(f"{text}\n" for text in texts), encoding="utf-8")
-    wanted = metrics or ["bleu", "chrf"]
-    scores = evaluate(texts, [references], wanted, language, protocol=protocol, bootstrap=bootstrap)
-    show(scores, as_json)
+        raise UsageError(f"{len(files)} files were given instead of {2 if model else 1}", ONE_FILE)
+
+    def measure(texts: list[str], references: list[str], language: str) -> list[Score]:
+        wanted = metrics or ["bleu", "chrf"]
+        return evaluate(texts, [references], wanted, language, protocol=protocol, bootstrap=bootstrap)
+
+    with output.open("w", encoding="utf-8", newline="\n") if output else nullcontext() as file:
+        if model:
+            texts, references, language = translated(model, files, typed, measure)
+        else:
+            texts, references, language = read(hypotheses, files[0], typed)
+        if file:
+            file.writelines(f"{text}\n" for text in texts)
+    show(measure(texts, references, language), as_json)
 
 
-def translated(model: Path, files: list[Path], typed: dict[str, Any]) -> tuple[list[str], list[str], str]:
+def translated(
+    model: Path, files: list[Path], typed: dict[str, Any], measure: Measure
+) -> tuple[list[str], list[str], str]:
     """Translations of the source, the references, and the language they are in."""
     from mtcli.cli.model import load
     from mtcli.cli.text import both
     from mtcli.data.normalize import normalize
     from mtcli.decoding.translator import Translator
 
+    if typed.get("n_best", 1) > 1:
+        raise UsageError("--n-best means nothing here: the best translation of each sentence is scored")
     sources, references = both(*files)
     loaded = load(model, {name: value for name, value in typed.items() if name != "target_lang"})
     language = typed.get("target_lang", loaded.restored.recipe.data.target_lang)
+    measure(["a"], ["a"], language)  # a metric that does not exist is better found now than after an hour
     translator = Translator(loaded.restored.model, loaded.restored.tokenizer, loaded.decoding, loaded.device)
     with loaded.autocast:
         results = translator.translate([normalize(line) for line in sources])
@@ -84,4 +98,5 @@ def show(scores: list[Score], as_json: bool) -> None:
         return
     for score in scores:
         interval = f"  [{score.interval[0]:.2f}, {score.interval[1]:.2f}]" if score.interval else ""
-        print(f"{score.name} {score.value:.2f}{interval}  {score.detail}\n  {score.signature}")
+        print(f"{score.name} {score.value:.2f}{interval}  {score.detail}".rstrip())
+        print(f"  {score.signature}")

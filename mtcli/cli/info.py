@@ -20,7 +20,7 @@ def info(
     if as_json:
         print(json.dumps(facts, ensure_ascii=False, indent=1))
         return
-    for line in lines(facts):
+    for line in lines(readable(facts)):
         print(line)
 
 
@@ -49,6 +49,11 @@ def facts_of(path: Path) -> dict[str, Any]:
         "validation loss": scores.get("loss", "not validated at this step"),
         "validation scores": figures,
     }
+
+
+def readable(facts: dict[str, Any]) -> dict[str, Any]:
+    """The facts with figures no longer than people read them."""
+    return {name: f"{value:.3f}" if isinstance(value, float) else value for name, value in facts.items()}
 
 
 def count(module: Any) -> int:

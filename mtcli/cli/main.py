@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import logging
 import os
+import shlex
 import sys
+from contextlib import suppress
+from io import TextIOWrapper
 from typing import Annotated
 
 import typer
 from typer.exceptions import Abort, TyperException
 
 from mtcli.cli import average, data, evaluate, info, score, tokenizer, train, translate
-from mtcli.errors import ResourceError, UsageError, UserError
+from mtcli.cli.streams import silence
+from mtcli.errors import InterruptedRun, ResourceError, UsageError, UserError
 
 app = typer.Typer(
     name="mtcli",
-    help="Train, use and score neural machine translation models.",
     no_args_is_help=True,
+    help="Train, use and score neural machine translation models.",
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -32,7 +36,7 @@ app.add_typer(tokenizer.app, name="tokenizer")
 app.add_typer(data.app, name="data")
 
 
-@app.callback()
+@app.callback(invoke_without_command=True)
 def root(
     version: Annotated[bool, typer.Option("--version", help="show the version and exit", is_eager=True)] = False,
 ) -> None:
@@ -46,35 +50,99 @@ def root(
 
 def main() -> None:
     """Run the command line of this process and exit with the documented code."""
+    if sys.stderr is None:  # closed by the caller; without this, print would fall back on stdout
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - as long as the process
     for stream in (sys.stdin, sys.stdout, sys.stderr):
-        # Text is UTF-8 whatever the locale says; a character that cannot be written is our bug, not the user's.
-        stream.reconfigure(encoding="utf-8", errors="replace", newline="\n")  # type: ignore[union-attr]
-    logging.basicConfig(format="warning: %(message)s", level=logging.WARNING)
+        if isinstance(stream, TextIOWrapper):
+            # Text is UTF-8 whatever the locale says; a character that cannot be written is our bug, not the user's.
+            stream.reconfigure(encoding="utf-8", errors="replace", newline="\n")
+    logging.getLogger().addHandler(Warnings(logging.WARNING))
     sys.exit(run(sys.argv[1:]))
+
+
+class Warnings(logging.Handler):
+    """What libraries warn of, as our own warnings; `sys.stderr` is looked up late, since a live line replaces it."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print one warning."""
+        print(f"warning: {record.getMessage()}", file=sys.stderr)
 
 
 def run(arguments: list[str]) -> int:
     """Run one command line and return its exit code; failures that a user can act on are printed to stderr."""
     try:
-        result = app(arguments, prog_name="mtcli", standalone_mode=False)
+        if sys.stdout is None:
+            raise ResourceError("stdout is closed")
+        code = attempt(arguments)
         sys.stdout.flush()
-    except TyperException as error:
-        return complain(UsageError(error.format_message().rstrip("."), "mtcli --help shows what there is"))
+    except BrokenPipeError:
+        silence(sys.stdout)
+        return 141
+    except OSError as error:
+        if error.filename is None:
+            silence(sys.stdout)
+        return complain(ResourceError(f"{error.filename or 'stdout'}: {error.strerror}"))
     except UserError as error:
         return complain(error)
-    except BrokenPipeError:
-        # Python flushes stdout once more at exit; the reader is gone, so let it go nowhere.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
+    return code
+
+
+def attempt(arguments: list[str]) -> int:
+    """Run one command line and return its exit code; what may be wrong with stdout is left to the caller."""
+    try:
+        result = app(arguments, prog_name="mtcli", standalone_mode=False)
+    except TyperException as error:
+        return help_or_complaint(error)
+    except InterruptedRun as error:
+        again = shlex.join(["mtcli", *arguments])
+        return complain(InterruptedRun(error.exit_code, error.message, f"to go on: {again}"))
+    except UserError as error:
+        return complain(error)
     except (KeyboardInterrupt, Abort):
         return 130
-    except OSError as error:
-        return complain(ResourceError(f"{error.filename or 'stdout'}: {error.strerror}"))
+    except (MemoryError, RuntimeError) as error:
+        if not out_of_memory(error):
+            raise
+        return complain(ResourceError("there is not enough memory for this", *MEMORY_HINTS))
     return result if isinstance(result, int) else 0
+
+
+MEMORY_HINTS = (
+    "training: lower --max-tokens and raise --accumulate; translating: lower --batch-tokens or --beam-size",
+)
+
+
+def out_of_memory(error: Exception) -> bool:
+    """Whether it is about memory, in Python or in PyTorch, which says so on a processor in words only."""
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"
+        or "can't allocate memory" in str(error)
+    )
+
+
+def help_or_complaint(error: TyperException) -> int:
+    """Print what Typer found wrong with the command line, in our words; without any argument, the help."""
+    message = error.message if hasattr(error, "possibilities") else error.format_message()
+    if type(error).__name__ == "NoArgsIsHelpError":
+        print(message, file=sys.stderr)
+        return UsageError.exit_code
+    # Of an option, Typer tells the near ones apart from the message; of a command, within it.
+    near = " or ".join(sorted(getattr(error, "possibilities", None) or []))
+    message, _, nearest = message.partition(". Did you mean ")
+    context = getattr(error, "ctx", None)
+    return complain(
+        UsageError(
+            message[:1].lower() + message[1:].rstrip("."),
+            *([f"did you mean {near or nearest.rstrip('?')}?"] if near or nearest else []),
+            f"{context.command_path if context else 'mtcli'} --help shows what there is",
+        )
+    )
 
 
 def complain(error: UserError) -> int:
     """Print what, where and what to do; return the exit code."""
     lines = [f"error: {error.message}", *(f"  {detail}" for detail in error.details)]
-    print("\n".join(lines), file=sys.stderr)
+    with suppress(OSError):  # where nobody can read it, the exit code still speaks
+        print("\n".join(lines), file=sys.stderr)
     return error.exit_code

@@ -9,6 +9,10 @@ import typer
 
 from mtcli.cli.flags import with_settings
 from mtcli.cli.model import MACHINE, ModelOption
+from mtcli.errors import DataError
+
+LONGEST = 4096
+"""Tokens of a side; attention takes memory for the square of them."""
 
 
 @with_settings(extra=(*MACHINE, "batch_tokens"))
@@ -27,13 +31,23 @@ def score(
     sources, targets = both(source, target)
     loaded = load(model, typed)
     tokenizer = loaded.restored.tokenizer
+    pairs = (
+        tokenizer.encode_source([normalize(line) for line in sources]),
+        tokenizer.encode_target([normalize(line) for line in targets]),
+    )
+    refuse_endless(*pairs)
     with loaded.autocast:
-        scores = score_pairs(
-            loaded.restored.model,
-            tokenizer.encode_source([normalize(line) for line in sources]),
-            tokenizer.encode_target([normalize(line) for line in targets]),
-            loaded.decoding.batch_tokens,
-            loaded.device,
-        )
+        scores = score_pairs(loaded.restored.model, *pairs, loaded.decoding.batch_tokens, loaded.device)
     for log_prob in scores:
         print(f"{log_prob:.6f}")
+
+
+def refuse_endless(sources: list[list[int]], targets: list[list[int]]) -> None:
+    """Raise `DataError` for a line that would take gigabytes; unlike translation, a score cannot be had in parts."""
+    for number, pair in enumerate(zip(sources, targets, strict=True), 1):
+        length = max(map(len, pair))
+        if length > LONGEST:
+            raise DataError(
+                f"line {number:,} has {length:,} tokens, more than the {LONGEST:,} that can be scored",
+                "is it more than a sentence? leave it out of both files",
+            )

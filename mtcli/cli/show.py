@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from shlex import quote
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from rich.console import Console
 from rich.live import Live
 from rich.text import Text
+
+from mtcli.cli.streams import silence
 
 if TYPE_CHECKING:
     from mtcli.training.observer import Standing, Validation
@@ -65,15 +69,18 @@ class Show:
         """A checkpoint is on disk; the live line has more important things to say."""
 
     def conclude(self, outcome: Outcome, run: Path) -> None:
-        """What came out, and what to type next."""
-        lines = [f"finished: {outcome.reason}", f"best checkpoint: {outcome.best}"]
-        if outcome.validation:
-            lines += [f"{score.name} {score.value:.2f}  {score.signature}" for score in outcome.validation.scores]
-        lines += [
+        """What came out, by the scores of the best checkpoint, and what to type next."""
+        from mtcli.checkpoint.store import SCORES, decoded
+
+        figures = decoded(outcome.best / SCORES).get("scores", {})
+        lines = [
+            f"finished: {outcome.reason}",
+            f"best checkpoint: {outcome.best}",
+            *(f"{score['name']} {score['value']:.2f}  {score['signature']}" for score in figures.values()),
             "next:",
-            f"  echo 'a sentence' | mtcli translate -m {run}",
-            f"  mtcli eval -m {run} SOURCE REFERENCE",
-            f"  mtcli info {run}",
+            f"  echo 'a sentence' | mtcli translate -m {quote(str(run))}",
+            f"  mtcli eval -m {quote(str(run))} SOURCE REFERENCE",
+            f"  mtcli info {quote(str(run))}",
         ]
         for line in lines:
             self.say(line)
@@ -99,9 +106,34 @@ def duration(seconds: float) -> str:
 @contextmanager
 def watching() -> Iterator[Show]:
     """A show on stderr, with a live line where there is a terminal that can redraw it."""
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    console = Console(file=cast(TextIO, Lasting(sys.stderr)), highlight=False, soft_wrap=True)
     if not console.is_terminal or console.is_dumb_terminal:
         yield Show(console, None)
         return
     with Live(Text(""), console=console, refresh_per_second=2, transient=True) as live:
         yield Show(console, live)
+
+
+class Lasting:
+    """A stream whose reader may go away or whose disk may fill up: hours of training must not end for that."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream = stream
+
+    def write(self, text: str) -> int:
+        """Write, or be silent from now on."""
+        try:
+            return self.stream.write(text)
+        except OSError:
+            silence(self.stream)
+            return len(text)
+
+    def flush(self) -> None:
+        """Flush, or be silent from now on."""
+        try:
+            self.stream.flush()
+        except OSError:
+            silence(self.stream)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from mtcli.data.compressed import open_text
 from mtcli.data.lines import read_lines
@@ -18,20 +19,24 @@ def lines_of(path: Path | None) -> Iterator[str]:
     """
     invalid: list[int] = []
     name = str(path) if path and str(path) != "-" else "stdin"
-    if name == "stdin":
-        if sys.stdin.isatty():
-            print("reading from the terminal; end with Ctrl-D", file=sys.stderr)
-        stream = sys.stdin.buffer
-    else:
-        stream = open_text(name)
-    with stream:
+    with standard_input() if name == "stdin" else open_text(name) as stream:
         for line in read_lines(stream, name):
             if line.invalid_at:
                 invalid.append(line.number)
             yield line.text
     if invalid:
         shown = ", ".join(map(str, invalid[:3]))
-        print(f"warning: {len(invalid)} lines of {name} are not UTF-8 (first: {shown})", file=sys.stderr)
+        count = "1 line" if len(invalid) == 1 else f"{len(invalid):,} lines"
+        print(f"warning: {count} of {name} not UTF-8, read with U+FFFD (first: {shown})", file=sys.stderr)
+
+
+def standard_input() -> BinaryIO:
+    """Stdin as bytes, opened anew: Python aborts at exit if a thread still waits inside `sys.stdin`."""
+    if sys.stdin is None:
+        raise DataError("stdin is closed")
+    if sys.stdin.isatty():
+        print("reading from the terminal; end with Ctrl-D", file=sys.stderr)
+    return open(sys.stdin.fileno(), "rb", closefd=False)
 
 
 def both(first: Path, second: Path) -> tuple[list[str], list[str]]:

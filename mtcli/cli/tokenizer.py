@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from mtcli.cli.flags import with_settings
 from mtcli.cli.model import ModelOption
-from mtcli.errors import UsageError
+from mtcli.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from mtcli.data.tokenizer import Tokenizer
@@ -54,8 +56,11 @@ def train(
     for sentence in trained.notes():
         print(f"warning: {sentence}", file=sys.stderr)
     print(f"corpus: {account}", file=sys.stderr)
-    print(f"next: mtcli train --tokenizer {output} --train {corpora[0]} ...", file=sys.stderr)
+    print(f"next: mtcli train --tokenizer {quote(str(output))} --train {quote(corpora[0])} ...", file=sys.stderr)
 
+
+CHUNK = 4096
+"""Lines of a file that are worked on together."""
 
 Side = Annotated[str, typer.Option("--side", help="source or target")]
 
@@ -70,13 +75,15 @@ def encode(
     """Cut text into pieces, separated by spaces."""
     from mtcli.cli.text import lines_of
     from mtcli.data.normalize import normalize
+    from mtcli.decoding.arrivals import chunks
 
     tokenizer = opened(model, side)
     cut = tokenizer.encode_source if side == "source" else tokenizer.encode_target
     name = tokenizer.pieces_source if side == "source" else tokenizer.pieces_target
-    for line in lines_of(file):
-        tokens = cut([normalize(line)])[0]
-        print(" ".join(map(str, tokens) if ids else name(tokens)), flush=True)
+    for lines in chunks(map(normalize, lines_of(file)), CHUNK):
+        for tokens in cut(lines):
+            print(" ".join(map(str, tokens) if ids else name(tokens)))
+        sys.stdout.flush()
 
 
 @app.command("decode")
@@ -86,14 +93,25 @@ def decode(
 ) -> None:
     """Join the token numbers of target sentences back into text."""
     from mtcli.cli.text import lines_of
+    from mtcli.decoding.arrivals import chunks
 
     tokenizer = opened(model, "target")
-    for line in lines_of(file):
-        if not all(word.isdecimal() and int(word) < tokenizer.target_size for word in line.split()):
-            raise UsageError(
-                f"not a line of token numbers: {line[:60]!r}", "they come from mtcli tokenizer encode --ids"
-            )
-        print(tokenizer.decode_target([[int(word) for word in line.split()]])[0], flush=True)
+    count = itertools.count(1)
+    for lines in chunks(lines_of(file), CHUNK):
+        for line in lines:
+            print(tokenizer.decode_target([numbers(next(count), line, tokenizer.target_size)])[0])
+        sys.stdout.flush()
+
+
+def numbers(number: int, line: str, vocabulary: int) -> list[int]:
+    """The token numbers in a line; `DataError` if there is something else in it."""
+    words = line.split()
+    if not all(word.isascii() and word.isdecimal() and len(word) < 10 and int(word) < vocabulary for word in words):
+        raise DataError(
+            f"line {number:,} is no line of token numbers below {vocabulary:,}: {line[:60]!r}",
+            "they come from mtcli tokenizer encode --side target --ids",
+        )
+    return [int(word) for word in words]
 
 
 def opened(path: Path, side: str) -> Tokenizer:

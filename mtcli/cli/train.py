@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -28,6 +31,16 @@ def train(
     from mtcli.training.train import train
 
     file = recipes.read(recipe) if recipe else {}
-    with listening() as interrupt, watching() as show:
-        outcome = train(Request(file, typed), output, Watch(show, interrupt))
+    try:
+        with listening(acknowledge) as interrupt, watching() as show:
+            outcome = train(Request(file, typed), output, Watch(show, interrupt))
+    except KeyboardInterrupt:
+        print("stopped at once; the checkpoints written before are whole", file=sys.stderr)
+        raise
     show.conclude(outcome, output)
+
+
+def acknowledge() -> None:
+    """Tell that a signal was heard; past Python's buffers, whose locks the interrupted code may hold."""
+    with suppress(OSError):
+        os.write(2, b"\nstopping after this step and saving; Ctrl-C again stops at once\n")

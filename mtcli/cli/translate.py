@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
 CHUNK = 4096
 """Lines of a file that are sorted by length and decoded together."""
+
+FIRST_CHUNK = 64
+"""As many of them at first; then four times as many, until it is `CHUNK`."""
 
 
 @with_settings("decoding", extra=MACHINE)
@@ -38,17 +42,21 @@ def translate(
     if greedy and sample:
         raise UsageError("--greedy and --sample contradict each other")
     if greedy or sample:
-        typed["decoding"] = "greedy" if greedy else "sample"
+        strategy = "greedy" if greedy else "sample"
+        if typed.setdefault("decoding", strategy) != strategy:
+            raise UsageError(f"--{strategy} and --decoding {typed['decoding']} contradict each other")
     if format == "text" and typed.get("n_best", 1) > 1:
         raise UsageError("--n-best has no place in one line per sentence", "use --format tsv or jsonl")
-    write = FORMATS[format]
-    for number, translation in enumerate(translations(model, file, typed), 1):
-        for line in write(number, translation):
-            print(line, flush=True)
+    write, count = FORMATS[format], itertools.count(1)
+    for translations in translated(model, file, typed):
+        for translation in translations:
+            for line in write(next(count), translation):
+                print(line)
+        sys.stdout.flush()
 
 
-def translations(model: Path, file: Path | None, typed: dict[str, Any]) -> Iterator[Translation]:
-    """The translation of every line of the input, as it becomes known."""
+def translated(model: Path, file: Path | None, typed: dict[str, Any]) -> Iterator[list[Translation]]:
+    """The translation of every line of the input, in chunks, each as soon as it is known."""
     from mtcli.cli.model import load
     from mtcli.cli.text import lines_of
     from mtcli.data.normalize import normalize
@@ -57,15 +65,29 @@ def translations(model: Path, file: Path | None, typed: dict[str, Any]) -> Itera
 
     loaded = load(model, typed)
     translator = Translator(loaded.restored.model, loaded.restored.tokenizer, loaded.decoding, loaded.device)
-    split = []
+    split: list[int] = []
+    seen = 0
     with loaded.autocast:
-        for number, translation in enumerate(translator.stream(chunks(map(normalize, lines_of(file)), CHUNK)), 1):
-            if translation.split:
-                split.append(number)
-            yield translation
+        for lines in growing(chunks(map(normalize, lines_of(file)), CHUNK)):
+            translations = translator.translate(lines)
+            split += [number for number, translation in enumerate(translations, seen + 1) if translation.split]
+            seen += len(lines)
+            yield translations
     if split:
         shown = ", ".join(map(str, split[:3]))
-        print(f"warning: {len(split)} very long lines were translated in parts (first: {shown})", file=sys.stderr)
+        count = "1 line was" if len(split) == 1 else f"{len(split):,} lines were"
+        print(f"warning: {count} too long for the model and translated in parts (first: {shown})", file=sys.stderr)
+
+
+def growing(chunks: Iterable[list[str]]) -> Iterator[list[str]]:
+    """The same lines, the first of them in small chunks, so that nobody waits for long to see the first answers."""
+    size = FIRST_CHUNK
+    for chunk in chunks:
+        rest = chunk
+        while rest:
+            yield rest[:size]
+            rest = rest[size:]
+            size = min(4 * size, CHUNK)
 
 
 def as_text(number: int, translation: Translation) -> Iterator[str]:

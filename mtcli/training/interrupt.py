@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -11,8 +11,9 @@ from types import FrameType
 class Interrupt:
     """Whether somebody asked to stop, and by which signal."""
 
-    def __init__(self) -> None:
+    def __init__(self, heard: Callable[[], None]) -> None:
         self.signal: signal.Signals | None = None
+        self.heard = heard
 
     def __bool__(self) -> bool:
         return self.signal is not None
@@ -26,13 +27,18 @@ class Interrupt:
         """Remember the first signal; a second Ctrl-C stops at once."""
         if self.signal is not None and number == signal.SIGINT:
             raise KeyboardInterrupt
-        self.signal = signal.Signals(number)
+        if self.signal is None:
+            self.signal = signal.Signals(number)
+            self.heard()
 
 
 @contextmanager
-def listening() -> Iterator[Interrupt]:
-    """Inside, SIGINT, SIGTERM and SIGHUP no longer kill; they are noted."""
-    interrupt = Interrupt()
+def listening(heard: Callable[[], None] = lambda: None) -> Iterator[Interrupt]:
+    """Inside, SIGINT, SIGTERM and SIGHUP no longer kill; they are noted.
+
+    `heard` is called at the first one, inside the signal handler, so it must not take a lock.
+    """
+    interrupt = Interrupt(heard)
     names = [name for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
     before = {name: signal.signal(getattr(signal, name), interrupt.note) for name in names}
     try:

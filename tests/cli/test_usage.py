@@ -1,0 +1,102 @@
+"""A command line that cannot be meant ends in one sentence and exit code 2, never in a traceback."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Done, Mtcli
+
+WRONG = {
+    "translate": "missing option '--model'",
+    "trane": "did you mean 'train'",
+    "--wrong": "no such option: --wrong",
+    "translate -m MODEL --beem-size 3": "did you mean --beam-size",
+    "train -o NEW --vocab-sise 3": "--vocab-size",
+    "train -o NEW --preset smal": "did you mean 'small'?",
+    "train -o NEW --norm past": "did you mean 'post'?",
+    "train": "--output is missing",
+    "train NOWHERE/recipe.toml -o NEW": "there is no recipe file",
+    "train -o NEW": "--train is missing",
+    "train -o NEW --train x --valid y -s en -t de --heads 3 --model-dim 32 --preset tiny": "heads",
+    "translate -m MODEL --beam-size x": "--beam-size",
+    "translate -m MODEL --beam-size 0": "greater than or equal to 1",
+    "translate -m MODEL --decoding bem": "did you mean 'beam'?",
+    "translate -m MODEL --format xml": "choose one of: text, tsv, jsonl",
+    "translate -m MODEL --device tpu": "tpu",
+    "translate -m MODEL --greedy --sample": "contradict",
+    "translate -m MODEL --greedy --decoding beam": "contradict",
+    "translate -m MODEL --greedy --top-k 5": "--top-k means nothing in greedy decoding",
+    "translate -m MODEL --greedy --beam-size 3": "--beam-size means nothing in greedy decoding",
+    "translate -m MODEL --temperature 0.5": "--temperature means nothing in beam decoding",
+    "translate -m MODEL --n-best 3": "--format tsv or jsonl",
+    "translate -m MODEL --n-best 6 --format tsv": "--beam-size of at least 6",
+    "translate -m MODEL --n-best 2 --greedy --format tsv": "one translation",
+    "eval a b": "either a model with -m or translations with -i",
+    "eval -m MODEL -i a b": "either a model with -m or translations with -i",
+    "eval -i CORPUS/test.de CORPUS/test.de b": "2 files were given instead of 1",
+    "eval -i CORPUS/test.de CORPUS/test.de --beam-size 3": "--beam-size means nothing without a model",
+    "eval -m MODEL CORPUS/test.en CORPUS/test.de --n-best 3": "--n-best means nothing here",
+    "eval -m MODEL CORPUS/test.en CORPUS/test.de --metrics blue": "did you mean 'bleu'?",
+    "eval -i CORPUS/test.de CORPUS/test.de --metrics blue": "did you mean 'bleu'?",
+    "score -m MODEL - -": "only one of the two files can be stdin",
+    "average MODEL MODEL --last 2 -o NEW": "--last",
+    "average MODEL --last 0 -o NEW": "--last",
+    "tokenizer train CORPUS/train -o NEW": "the languages are missing",
+    "tokenizer train CORPUS/train -s en -t de -o NEW --vocab-size 20": "too small for this text",
+    "tokenizer encode -m MODEL --side left": "there is no side 'left'",
+    "data check CORPUS/train": "-s and -t",
+}
+
+
+@pytest.mark.parametrize("line", WRONG)
+def test_it_says_what_is_wrong(line: str, mtcli: Mtcli, model: Path, corpus: Path, tmp_path: Path) -> None:
+    places = {"MODEL": model, "CORPUS": corpus, "NEW": tmp_path / "new", "NOWHERE": tmp_path / "nowhere"}
+    filled = line
+    for name, path in places.items():
+        filled = filled.replace(name, str(path))
+    done = mtcli(*filled.split())
+    assert_refused(done, 2)
+    assert WRONG[line] in done.err
+    assert not (tmp_path / "new" / "checkpoints").exists()
+
+
+def assert_refused(done: Done, code: int) -> None:
+    """One sentence without a full stop, then indented details; nothing on stdout."""
+    assert done.code == code, done.err
+    assert done.out == ""
+    complaint = done.err[done.err.rindex("error: ") :].rstrip("\n").split("\n")
+    assert not complaint[0].endswith(".")
+    assert all(line.startswith("  ") for line in complaint[1:])
+    assert "Traceback" not in done.err
+
+
+@pytest.mark.parametrize("group", [[], ["tokenizer"], ["data"]])
+def test_without_a_verb_it_shows_the_help(group: list[str], mtcli: Mtcli) -> None:
+    done = mtcli(*group)
+    assert done.code == 2
+    assert done.err.startswith("Usage: mtcli")
+    assert "error:" not in done.err
+
+
+def test_the_version_needs_no_verb(mtcli: Mtcli) -> None:
+    done = mtcli("--version")
+    assert (done.code, done.err) == (0, "")
+    assert done.out.startswith("mtcli ")
+
+
+def test_a_recipe_with_an_unknown_setting_names_the_nearest(mtcli: Mtcli, tmp_path: Path) -> None:
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text("[training]\nmax_step = 3\n", encoding="utf-8")
+    done = mtcli("train", recipe, "-o", tmp_path / "new")
+    assert_refused(done, 2)
+    assert "max_steps" in done.err
+
+
+def test_a_recipe_that_is_no_toml_is_named(mtcli: Mtcli, tmp_path: Path) -> None:
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_bytes(b"\xff = [")
+    done = mtcli("train", recipe, "-o", tmp_path / "new")
+    assert_refused(done, 2)
+    assert str(recipe) in done.err
