@@ -170,18 +170,24 @@ def foreign_version(python: Path, package: str) -> str:
 
 def precisions() -> list[str]:
     """fp32, and the one that `auto` chooses here; asked in a child, because the trial must precede other work."""
-    program = "import torch; from mtcli.device import choose_precision; print(choose_precision('auto', torch.device('cpu')))"
+    program = "from torch import device; from mtcli.device import fastest; print(fastest(device('cpu')))"
     return list(dict.fromkeys(["fp32", child([sys.executable, "-c", program]).output.strip()]))
 
 
 def command_line(folders: Mapping[str, Path | None]) -> str:
     """How this script was called, with the folders of this machine replaced by names such as `$PEERS`."""
-    words = [Path(sys.argv[0]).name, *sys.argv[1:]]
-    text = f"python benchmarks/{shlex.join(words)}"
     known = sorted(((str(path), name) for name, path in folders.items() if path), key=lambda pair: -len(pair[0]))
+    return " ".join(
+        ["python", f"benchmarks/{Path(sys.argv[0]).name}", *(anonymous(word, known) for word in sys.argv[1:])]
+    )
+
+
+def anonymous(word: str, known: Sequence[tuple[str, str]]) -> str:
+    """A word of a command without this machine's folders."""
     for path, name in known:
-        text = text.replace(path, f"${name}")
-    return text
+        if word == path or word.startswith(f"{path}/"):
+            return f"${name}{word[len(path) :]}"
+    return f".../{Path(word).name}" if Path(word).is_absolute() else shlex.quote(word)
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> str:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from flops import forward_flops, training_flops
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.flops import forward_flops, training_flops
 from mtcli.layout import Batch
 from mtcli.model.build import build
 from mtcli.settings import ModelSettings
