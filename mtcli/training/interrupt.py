@@ -26,17 +26,22 @@ class Interrupt:
         """Remember the first signal; a second Ctrl-C stops at once."""
         if self.signal is not None and number == signal.SIGINT:
             raise KeyboardInterrupt
-        self.signal = signal.Signals(number)
+        self.signal = self.signal or signal.Signals(number)
 
 
 @contextmanager
 def listening() -> Iterator[Interrupt]:
-    """Inside, SIGINT, SIGTERM and SIGHUP no longer kill; they are noted."""
+    """Inside, SIGINT, SIGTERM and SIGHUP no longer kill; they are noted.
+
+    A signal that was ignored before stays so: under `nohup` a run outlives its terminal, and in the background of a
+    script a Ctrl-C is not meant for it.
+    """
     interrupt = Interrupt()
-    names = [name for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    before = {name: signal.signal(getattr(signal, name), interrupt.note) for name in names}
+    signals = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    heeded = [each for each in signals if signal.getsignal(each) != signal.SIG_IGN]
+    before = {each: signal.signal(each, interrupt.note) for each in heeded}
     try:
         yield interrupt
     finally:
-        for name, handler in before.items():
-            signal.signal(getattr(signal, name), handler)
+        for each, handler in before.items():
+            signal.signal(each, handler)
