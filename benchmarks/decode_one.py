@@ -37,10 +37,10 @@ class Mtcli:
 
         from mtcli.checkpoint.restore import restore
         from mtcli.decoding.translator import Translator
-        from mtcli.device import choose_precision, use_threads
+        from mtcli.device import choose_precision, use_processor
         from mtcli.training.precision import Precision
 
-        use_threads(args.threads[1])
+        use_processor(args.threads[1])
         cpu = torch.device("cpu")
         precision = choose_precision(args.type, cpu)
         restored = restore(args.model, cpu)

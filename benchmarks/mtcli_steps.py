@@ -23,7 +23,7 @@ from measure import machine_seconds
 from mtcli import recipe as recipes
 from mtcli.data.batches import Batches, Place
 from mtcli.data.encoded import Encoded
-from mtcli.device import choose_precision, use_threads
+from mtcli.device import choose_precision, use_processor
 from mtcli.layout import EOS, UNK, Batch
 from mtcli.model.build import build
 from mtcli.settings import Recipe
@@ -44,7 +44,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()
     cpu = torch.device("cpu")
-    use_threads(args.threads)
+    use_processor(args.threads)
     # The same call as `mtcli train`'s: its trial of bf16 may tell oneDNN which instructions to keep to.
     precision = Precision(choose_precision(args.precision, cpu), cpu)
     settings = recipes.resolve(

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 CHUNK = {"cpu": 256, "cuda": 8192, "mps": 2048}
@@ -22,8 +23,10 @@ CHUNK = {"cpu": 256, "cuda": 8192, "mps": 2048}
 def smoothed_cross_entropy(
     hidden: Float[Tensor, "n m"], weight: Float[Tensor, "v m"], target: Int[Tensor, " n"], smoothing: float
 ) -> Float[Tensor, ""]:
-    """The summed loss of `n` tokens, in nats; softmax and sum are taken in fp32 whatever the products are."""
-    total: Tensor = LinearCrossEntropy.apply(hidden, weight, target, smoothing)  # type: ignore[no-untyped-call]
+    """The summed loss of `n` tokens, in nats; softmax and sum are in fp32 or wider, whatever the products are."""
+    # Inside `forward` gradients are always disabled: whether anybody wants them can only be asked here.
+    learning = torch.is_grad_enabled()
+    total: Tensor = LinearCrossEntropy.apply(hidden, weight, target, smoothing, learning)  # type: ignore[no-untyped-call]
     return total
 
 
@@ -32,50 +35,57 @@ def plain_smoothed_cross_entropy(
 ) -> Float[Tensor, ""]:
     """The same sum by PyTorch's own operators, all logits at once."""
     logits = F.linear(hidden, weight)
-    return F.cross_entropy(logits.float(), target, label_smoothing=smoothing, reduction="sum")
+    return F.cross_entropy(logits.to(wide(logits.dtype)), target, label_smoothing=smoothing, reduction="sum")
 
 
 class LinearCrossEntropy(torch.autograd.Function):
     """Loss and gradients chunk by chunk in the forward pass; the backward pass only scales them."""
 
     @staticmethod
-    def forward(ctx: Any, hidden: Tensor, weight: Tensor, target: Tensor, smoothing: float) -> Tensor:
+    def forward(ctx: Any, hidden: Tensor, weight: Tensor, target: Tensor, smoothing: float, learning: bool) -> Tensor:
         """The summed loss."""
         dtype = compute_dtype(hidden)
-        learning = hidden.requires_grad or weight.requires_grad
         states, matrix = hidden.to(dtype), weight.to(dtype)
-        total = torch.zeros((), dtype=torch.float32, device=hidden.device)
-        grad_hidden = torch.empty_like(hidden) if learning else None
-        grad_weight = torch.zeros_like(weight) if learning else None
+        total = torch.zeros((), dtype=wide(dtype), device=hidden.device)
+        grad_hidden = torch.empty_like(hidden) if learning and ctx.needs_input_grad[0] else None
+        grad_weight = torch.zeros_like(weight) if learning and ctx.needs_input_grad[1] else None
         size = CHUNK.get(hidden.device.type, 8192)
         with torch.autocast(hidden.device.type, enabled=False):
             for begin in range(0, len(target), size):
                 part = slice(begin, begin + size)
-                logits = (states[part] @ matrix.T).float()
+                logits = (states[part] @ matrix.T).to(total.dtype)
                 hit = logits.gather(1, target[part, None])
                 uniform = smoothing * logits.mean(1).sum() if smoothing else 0.0
                 # In place from here on: one exponential, and no second tensor of this size.
                 top = logits.amax(1, keepdim=True)
                 mass = logits.sub_(top).exp_().sum(1, keepdim=True)
                 total += (top + mass.log() - (1 - smoothing) * hit).sum() - uniform
-                if grad_hidden is None or grad_weight is None:
+                if grad_hidden is None and grad_weight is None:
                     continue
                 grad = logits.div_(mass).sub_(smoothing / len(weight))
                 grad.scatter_add_(1, target[part, None], torch.full_like(hit, smoothing - 1))
                 grad = grad.to(dtype)
-                grad_hidden[part] = grad @ matrix
-                grad_weight.add_(grad.T @ states[part])
+                if grad_hidden is not None:
+                    grad_hidden[part] = grad @ matrix
+                if grad_weight is not None:
+                    grad_weight.add_(grad.T @ states[part])
         ctx.save_for_backward(grad_hidden, grad_weight)
         return total
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, None, None]:
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor | None, None, None, None]:
         """The gradients of the sum, times what the sum was multiplied by."""
-        grad_hidden, grad_weight = ctx.saved_tensors
-        return grad_hidden * grads[0], grad_weight * grads[0], None, None
+        by_hidden, by_weight = (None if grad is None else grad * grads[0] for grad in ctx.saved_tensors)
+        return by_hidden, by_weight, None, None, None
 
 
 def compute_dtype(x: Tensor) -> torch.dtype:
     """The type in which autocast would multiply `x`."""
     kind = x.device.type
     return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
+
+
+def wide(dtype: torch.dtype) -> torch.dtype:
+    """The type for softmax and sums: fp32, or wider where the input is."""
+    return torch.promote_types(dtype, torch.float32)

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 
 def dropout(x: Tensor, p: float) -> Tensor:
-    """Zero each element with probability `p` (to the nearest 2^-16) and scale the others to keep the mean."""
+    """Zero each element with probability `p` (to the nearest 2^-16 below 1) and scale the others to keep the mean."""
     if x.device.type != "cpu":
         return plain_dropout(x, p)
     thinned: Tensor = Thin.apply(x, p)  # type: ignore[no-untyped-call]
@@ -28,7 +28,7 @@ class Thin(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, p: float) -> Tensor:
         """Draw the mask from the default generator, so that a seed decides it."""
-        dropped = round(p * 2**16)
+        dropped = min(round(p * 2**16), 2**16 - 1)
         # All 64 bits of each draw are random when the range has no upper end.
         words = torch.empty((x.numel() + 3) // 4, dtype=torch.int64).random_(-(2**63), None)
         draws = words.view(torch.int16)[: x.numel()].view(x.shape)

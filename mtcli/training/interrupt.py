@@ -36,13 +36,16 @@ class Interrupt:
 def listening(heard: Callable[[], None] = lambda: None) -> Iterator[Interrupt]:
     """Inside, SIGINT, SIGTERM and SIGHUP no longer kill; they are noted.
 
-    `heard` is called at the first one, inside the signal handler, so it must not take a lock.
+    `heard` is called at the first one, inside the signal handler, so it must not take a lock. A signal that was
+    ignored before stays so: under `nohup` a run outlives its terminal, and in the background of a script a Ctrl-C is
+    not meant for it.
     """
     interrupt = Interrupt(heard)
-    names = [name for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    before = {name: signal.signal(getattr(signal, name), interrupt.note) for name in names}
+    signals = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    heeded = [each for each in signals if signal.getsignal(each) != signal.SIG_IGN]
+    before = {each: signal.signal(each, interrupt.note) for each in heeded}
     try:
         yield interrupt
     finally:
-        for name, handler in before.items():
-            signal.signal(getattr(signal, name), handler)
+        for each, handler in before.items():
+            signal.signal(each, handler)

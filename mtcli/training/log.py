@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -34,24 +36,30 @@ class Log:
         self.plot("valid", {"loss": validation.loss, **figures}, step)
 
     def write(self, event: dict[str, Any]) -> None:
-        """Append one event; if that fails, warn once and train on."""
+        """Append one event."""
         finite = {key: None if unspeakable(value) else value for key, value in event.items()}
+        with self.forgiven(), self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(finite, allow_nan=False, ensure_ascii=False) + "\n")
+
+    def plot(self, group: str, figures: dict[str, float], step: int) -> None:
+        """Write scalars for TensorBoard, if it was asked for."""
+        if self.board:
+            with self.forgiven():
+                for name, value in figures.items():
+                    self.board.add_scalar(f"{group}/{name}", value, step)
+                self.board.flush()
+
+    @contextmanager
+    def forgiven(self) -> Iterator[None]:
+        """If the disk does not take it, warn once and train on."""
         try:
-            with self.path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(finite, allow_nan=False, ensure_ascii=False) + "\n")
+            yield
         except OSError as error:
             if not self.broken:
                 self.observer.warn(
                     f"{self.path} cannot be written ({error.strerror}); training goes on without a log"
                 )
             self.broken = True
-
-    def plot(self, group: str, figures: dict[str, float], step: int) -> None:
-        """Write scalars for TensorBoard, if it was asked for."""
-        if self.board:
-            for name, value in figures.items():
-                self.board.add_scalar(f"{group}/{name}", value, step)
-            self.board.flush()
 
 
 def unspeakable(value: Any) -> bool:

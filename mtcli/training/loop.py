@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from itertools import islice
 
@@ -68,8 +69,11 @@ def train_step(state: TrainState, group: Group, settings: TrainingSettings) -> S
 def count_skipped(state: TrainState, norm: float) -> None:
     """Count an update whose gradient was not finite; `DivergenceError` when they are ten in a row or over 1 %."""
     progress = state.progress
-    if norm - norm == 0:  # neither infinite nor NaN
+    if math.isfinite(norm):
         progress.skipped_in_a_row = 0
+        return
+    if state.precision.searching:
+        progress.rescaled += 1
         return
     progress.skipped += 1
     progress.skipped_in_a_row += 1

@@ -13,6 +13,7 @@ from mtcli.data import tokenizer as tokenizers
 from mtcli.data.corpus import Account, Corpus, SentencePair, open_corpora
 from mtcli.data.encoded import Encoded, encode
 from mtcli.data.tokenizer import Tokenizer
+from mtcli.errors import ModelError
 from mtcli.settings import Recipe
 from mtcli.training.observer import Observer
 
@@ -55,7 +56,7 @@ def chosen_tokenizer(
 ) -> Tokenizer:
     """The tokenizer that the run already has, the one it was told to use, or one trained now."""
     if stored:
-        return Tokenizer.from_bytes(stored.tokenizer)
+        return same_tokenizer(Tokenizer.from_bytes(stored.tokenizer), recipe.tokenizer.tokenizer)
     if recipe.tokenizer.tokenizer:
         return Tokenizer.load(Path(recipe.tokenizer.tokenizer))
     observer.say("training the tokenizer")
@@ -64,6 +65,16 @@ def chosen_tokenizer(
     for sentence in trained.notes():
         observer.warn(sentence)
     return trained.tokenizer
+
+
+def same_tokenizer(stored: Tokenizer, named: str) -> Tokenizer:
+    """The run's own tokenizer; `ModelError` if the directory that it was taken from holds another one by now."""
+    if named and Path(named).exists() and Tokenizer.load(Path(named)).digest != stored.digest:
+        raise ModelError(
+            f"the tokenizer in {named} is no longer the one that this run began with",
+            "restore it to go on (the run's own copy is in its checkpoints), or choose another directory with -o",
+        )
+    return stored
 
 
 def pairs_of(corpora: Sequence[Corpus], account: Account) -> Iterator[SentencePair]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -68,5 +69,6 @@ class Validation:
         return next(score.value for score in self.scores if score.name.lower().startswith(metric))
 
     def as_json(self) -> dict[str, Any]:
-        """Loss, and scores with their signatures."""
-        return {"loss": self.loss, "scores": {score.name: score.as_json() for score in self.scores}}
+        """Loss, None if it is not finite, and scores with their signatures."""
+        loss = self.loss if math.isfinite(self.loss) else None
+        return {"loss": loss, "scores": {score.name: score.as_json() for score in self.scores}}

@@ -35,6 +35,7 @@ def settle(request: Request, directory: Path, observer: Observer) -> Recipe:
     """
     if (directory / "recipe.toml").exists():
         recipe = continued(request, directory, observer)
+        warn_of_standstill(recipe, observer)
         use_processor(recipe.training.threads)
         return with_precision(recipe)
     plan = recipes.resolve(request.file, request.typed)
@@ -43,8 +44,10 @@ def settle(request: Request, directory: Path, observer: Observer) -> Recipe:
     # The trial of a precision has to come before any other computation.
     use_processor(plan.training.threads)
     precision = with_precision(plan).training.precision
-    recipe = with_schedule(recipes.resolve(request.file, request.typed, count(plan)))
+    pairs = count(plan) if plan.preset == "auto" else None
+    recipe = with_schedule(recipes.resolve(request.file, request.typed, pairs))
     refuse_impossible(recipe.model, recipe.tokenizer.joint)
+    warn_of_standstill(recipe, observer)
     return replaced(recipe, precision=precision)
 
 
@@ -97,6 +100,17 @@ def with_schedule(recipe: Recipe) -> Recipe:
             f"--schedule {training.schedule} has to know when it ends", "give --max-steps or --decay-steps"
         )
     return replaced(recipe, decay_steps=training.max_steps)
+
+
+def warn_of_standstill(recipe: Recipe, observer: Observer) -> None:
+    """Say so when steps are asked for in which the learning rate will be 0."""
+    training = recipe.training
+    if training.schedule in catalog.PLANNED_SCHEDULES and training.max_steps > training.decay_steps:
+        observer.warn(
+            f"the learning rate reaches 0 at step {training.decay_steps:,}, so that the steps from there to"
+            f" {training.max_steps:,} learn nothing: --decay-steps was fixed at the first start; to move the end,"
+            f" give --decay-steps {training.max_steps}"
+        )
 
 
 def with_precision(recipe: Recipe) -> Recipe:

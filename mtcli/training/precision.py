@@ -36,11 +36,19 @@ class Precision:
         if clip:
             nn.utils.clip_grads_with_norm_(parameters, clip, norm)
         finite = bool(norm.isfinite())
-        if finite or self.scaler.is_enabled():
-            self.scaler.step(optimizer)  # looks for non-finite gradients itself when it scales
+        if finite:
+            self.scaler.step(optimizer)
         self.scaler.update()
         optimizer.zero_grad(set_to_none=True)
         return norm.item()
+
+    @property
+    def searching(self) -> bool:
+        """Whether gradients that overflowed may be the fault of their scale, which is halved then, and not the run's.
+
+        A scale starts at 65,536, far too high for some models: several updates in a row are the normal price.
+        """
+        return self.scaler.is_enabled() and self.scaler.get_scale() >= 1
 
     def state(self) -> dict[str, Any]:
         """The scale and its history, as JSON values."""

@@ -81,7 +81,7 @@ class Run:
         window.loss = window.loss + metrics.loss
         window.target_tokens += metrics.target_tokens
         window.tokens += metrics.tokens
-        logging = progress.step % LOG_STEPS == 0
+        logging = progress.step % LOG_STEPS == 0 or bool(self.interrupted) or self.finished() is not None
         if not logging and now - self.shown < REPORT_SECONDS:
             return
         standing = self.standing(metrics, now)
@@ -141,7 +141,7 @@ class Run:
         self.clock = now
         if better:
             self.save()
-            steps.point(self.directory, "best", progress.step, {settings.metric: abs(value)})
+            self.point_to_best(value)
             steps.prune(self.directory, settings.keep)
         self.log_window.started += time.monotonic() - now + validation.seconds
 
@@ -163,6 +163,19 @@ class Run:
         steps.point(self.directory, "latest", progress.step)
         steps.prune(self.directory, self.recipe.training.keep)
         self.observer.saved(path)
+
+    def mend_pointer(self) -> None:
+        """Let `best.json` name the best step where a kill came between its saving and its naming."""
+        progress = self.state.progress
+        if progress.best is None or steps.recorded(self.directory, "best") == progress.best_step:
+            return
+        if progress.best_step in steps.steps(self.directory):
+            self.point_to_best(progress.best)
+
+    def point_to_best(self, value: float) -> None:
+        """Let `best.json` name the best step, with what makes it the best."""
+        about: dict[str, float] = {self.recipe.training.metric: abs(value)}
+        steps.point(self.directory, "best", self.state.progress.best_step, about)
 
     def checkpoint(self) -> Checkpoint:
         """All that must outlive this process."""

@@ -28,6 +28,8 @@ class Progress:
     validations_since_best: int = 0
     skipped: int = 0
     skipped_in_a_row: int = 0
+    rescaled: int = 0
+    """Updates that fp16 gave to the search for its gradient scale; not among the skipped."""
 
 
 @dataclass
@@ -60,8 +62,18 @@ class TrainState:
         tensors["random.cpu"] = torch.get_rng_state()
         if self.device.type == "cuda":
             tensors["random.cuda"] = torch.cuda.get_rng_state(self.device)
-        values = {"progress": asdict(self.progress), "scaler": self.precision.state(), "data": self.data}
+        values = {
+            "progress": asdict(self.progress),
+            "scaler": self.precision.state(),
+            "data": self.data,
+            "machine": self.machine(),
+        }
         return Resume(tensors, values)
+
+    def machine(self) -> str:
+        """What the bits of a result depend on, beside the recipe."""
+        threads = f", {torch.get_num_threads()} threads" if self.device.type == "cpu" else ""
+        return f"PyTorch {torch.__version__} on {self.device.type}{threads}"
 
     def restore(self, weights: dict[str, Tensor], resume: Resume) -> None:
         """Become the state that was stored."""

@@ -15,7 +15,7 @@ from mtcli.checkpoint import durable, lock, steps, store
 from mtcli.checkpoint.store import Checkpoint
 from mtcli.data.batches import Batches
 from mtcli.device import choose_device
-from mtcli.errors import DivergenceError, InterruptedRun, ModelError, ResourceError
+from mtcli.errors import DataError, DivergenceError, InterruptedRun, ModelError, ResourceError
 from mtcli.model.build import build
 from mtcli.settings import Recipe
 from mtcli.training.loop import fit
@@ -46,6 +46,8 @@ def train(request: Request, directory: Path, watch: Watch) -> Outcome:
     with lock.hold(directory):
         recipe = settle(request, directory, watch.observer)
         stored = newest(directory, watch.observer)
+        if stored:
+            refuse_foreign(stored, recipe, directory)
         material = gather(recipe, directory, stored, watch.observer)
         state = built(recipe, material)
         if stored:
@@ -55,6 +57,7 @@ def train(request: Request, directory: Path, watch: Watch) -> Outcome:
         batches = Batches(material.training, recipe.training.max_tokens, recipe.training.seed)
         validator = Validator(material, recipe)
         run = Run(directory, recipe, state, validator, batches.steps_per_epoch(), watch)
+        run.mend_pointer()
         return ended(run, batches)
 
 
@@ -79,6 +82,19 @@ def newest(directory: Path, observer: Observer) -> Checkpoint | None:
     return store.load(path, resume=True) if path else None
 
 
+def refuse_foreign(stored: Checkpoint, recipe: Recipe, directory: Path) -> None:
+    """Raise `ModelError` if the run's recipe was edited, or removed, so that its checkpoints do not fit it."""
+    if found := recipes.changes(stored.recipe, recipe)["refuse"]:
+        raise ModelError(
+            f"{directory / 'recipe.toml'} is not the recipe that the checkpoints beside it were trained with",
+            *(
+                f"{name}: {before!r} in the newest checkpoint, {after!r} in the recipe"
+                for name, before, after in found
+            ),
+            "copy recipe.toml from the newest checkpoint to go on",
+        )
+
+
 def built(recipe: Recipe, material: Material) -> TrainState:
     """A fresh state; the seed decides every parameter."""
     device, tokenizer = choose_device(recipe.training.device), material.tokenizer
@@ -92,23 +108,31 @@ def built(recipe: Recipe, material: Material) -> TrainState:
 
 
 def resume(state: TrainState, stored: Checkpoint, material: Material, observer: Observer) -> None:
-    """Continue from a checkpoint of this run; `ModelError` if it belongs to other data."""
+    """Continue from a checkpoint of this run; `DataError` if it belongs to other corpora."""
     if stored.resume is None:
         raise ModelError("the newest checkpoint holds a model only, so training cannot go on from it")
     if stored.resume.values["data"] != material.fingerprint:
-        raise ModelError(
+        raise DataError(
             "the corpora have changed since this run began",
             "restore them to go on, or choose another directory with -o to start anew",
+        )
+    began = stored.resume.values.get("machine", state.machine())
+    if began != state.machine():
+        observer.warn(
+            f"this run was trained with {began} until now, and goes on with {state.machine()}:"
+            " from here on its weights are not bit by bit what they would have been"
         )
     state.restore(stored.weights, stored.resume)
     observer.say(f"going on from step {state.progress.step:,}")
 
 
 def refuse_full_disk(state: TrainState, recipe: Recipe, directory: Path) -> None:
-    """Raise `ResourceError` if the checkpoints that will be kept do not fit on the disk."""
+    """Raise `ResourceError` if the checkpoints that are yet to come do not fit on the disk."""
     parameters = sum(parameter.numel() for parameter in state.model.parameters())
     one = 3 * 4 * parameters  # weights and Adam's two moments, in fp32
-    needed, free = one * (recipe.training.keep + 2), shutil.disk_usage(directory).free
+    # Those kept, the best, and one that is being written; those of an earlier start are there already.
+    missing = max(1, recipe.training.keep + 2 - len(steps.steps(directory)))
+    needed, free = one * missing, shutil.disk_usage(directory).free
     if free < needed:
         raise ResourceError(
             f"{directory} has {free / 1e9:.1f} GB free, and this run may need {needed / 1e9:.1f} GB for checkpoints",
@@ -122,7 +146,8 @@ def ended(run: Run, batches: Batches) -> Outcome:
         fit(run.state, batches, run.recipe.training, run)
     except DivergenceError as error:
         good, _ = steps.newest(run.directory)
-        raise DivergenceError(error.message, *error.details, f"the last good checkpoint is {good}") from error
+        where = f"the last good checkpoint is {good}" if good else "there is no checkpoint yet"
+        raise DivergenceError(error.message, *error.details, where) from error
     reason = run.finished()
     if reason is None:
         raise InterruptedRun(
