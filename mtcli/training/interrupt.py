@@ -36,11 +36,13 @@ class Interrupt:
 def listening(heard: Callable[[], None] = lambda: None) -> Iterator[Interrupt]:
     """Inside, SIGINT, SIGTERM and SIGHUP no longer kill; they are noted.
 
+    Those that are ignored stay so: nohup, or a shell that started us in the background, wanted that.
     `heard` is called at the first one, inside the signal handler, so it must not take a lock.
     """
     interrupt = Interrupt(heard)
     names = [name for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    before = {name: signal.signal(getattr(signal, name), interrupt.note) for name in names}
+    heeded = [name for name in names if signal.getsignal(getattr(signal, name)) is not signal.SIG_IGN]
+    before = {name: signal.signal(getattr(signal, name), interrupt.note) for name in heeded}
     try:
         yield interrupt
     finally:
