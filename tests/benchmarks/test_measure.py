@@ -27,7 +27,7 @@ def test_a_child_is_measured_and_its_failure_is_loud() -> None:
     program = "import sys; data = bytearray(64 << 20); print(sys.stdin.read().upper(), len(data))"
     done = child([sys.executable, "-c", program], stdin="words")
     assert done.output.split() == ["WORDS", str(64 << 20)]
-    assert 64 < done.peak_mb < 256
+    assert done.peak_mb > 64  # no upper bound: Linux counts the parent's memory at the moment of the fork
     assert done.seconds > 0
     with pytest.raises(RuntimeError, match="the reason"):
         child([sys.executable, "-c", "raise SystemExit('the reason')"])

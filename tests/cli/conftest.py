@@ -17,7 +17,10 @@ from mtcli.cli.main import run
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 SAMPLE = CHECKOUT / "data" / "sample"
-PROGRAM = [sys.executable, "-c", "from mtcli.cli.main import main; main()"]
+FOREGROUND = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+"""A shell lets what it starts in the background ignore Ctrl-C, and these tests may run there."""
+
+PROGRAM = [sys.executable, "-c", f"{FOREGROUND}; from mtcli.cli.main import main; main()"]
 
 TINY = shlex.split(
     "-s en -t de --model-dim 32 --feed-forward-dim 64 --heads 2 --encoder-layers 1 --decoder-layers 1 --dropout 0"
