@@ -36,16 +36,6 @@ class Interrupt:
 def listening(heard: Callable[[], None] = lambda: None) -> Iterator[Interrupt]:
     """Inside, SIGINT, SIGTERM and SIGHUP no longer kill; they are noted.
 
-<<<<<<< HEAD
-    `heard` is called at the first one, inside the signal handler, so it must not take a lock. A signal that was
-    ignored before stays so: under `nohup` a run outlives its terminal, and in the background of a script a Ctrl-C is
-    not meant for it.
-    """
-    interrupt = Interrupt(heard)
-    signals = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    heeded = [each for each in signals if signal.getsignal(each) != signal.SIG_IGN]
-    before = {each: signal.signal(each, interrupt.note) for each in heeded}
-=======
     Those that are ignored stay so: nohup, or a shell that started us in the background, wanted that.
     `heard` is called at the first one, inside the signal handler, so it must not take a lock.
     """
@@ -53,9 +43,8 @@ def listening(heard: Callable[[], None] = lambda: None) -> Iterator[Interrupt]:
     names = [name for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
     heeded = [name for name in names if signal.getsignal(getattr(signal, name)) is not signal.SIG_IGN]
     before = {name: signal.signal(getattr(signal, name), interrupt.note) for name in heeded}
->>>>>>> cli
     try:
         yield interrupt
     finally:
-        for each, handler in before.items():
-            signal.signal(each, handler)
+        for name, handler in before.items():
+            signal.signal(getattr(signal, name), handler)
