@@ -26,7 +26,7 @@ class ReaderGone(Exception):  # noqa: N818 - nothing went wrong
 class Commands(TyperGroup):
     """The commands; Typer itself would end a process whose reader has gone away with exit code 1."""
 
-    def invoke(self, ctx: typer.Context) -> Any:
+    def invoke(self, ctx: Any) -> Any:
         """Run the command that was named."""
         try:
             return super().invoke(ctx)

@@ -11,7 +11,7 @@ from types import FrameType
 class Interrupt:
     """Whether somebody asked to stop, and by which signal."""
 
-    def __init__(self, heard: Callable[[], None]) -> None:
+    def __init__(self, heard: Callable[[], None] = lambda: None) -> None:
         self.signal: signal.Signals | None = None
         self.heard = heard
 
