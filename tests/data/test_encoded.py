@@ -7,7 +7,9 @@ import json
 import os
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
+from copy import deepcopy
 from pathlib import Path
 
 import numpy as np
@@ -91,7 +93,8 @@ def test_tokens_and_account_are_those_of_a_naive_loop_and_the_cache_repeats_them
     corpora = [corpus(*map(list, zip(*[*pairs, ("a", "b")], strict=True))) for _ in range(1 + two)]
     expected = naive(corpora, tokenizer, max_length)
     cache = tmp_path_factory.mktemp("cache")
-    account = Account()
+    account = Account(read=5, kept=4, dropped=Counter(earlier=1))
+    other = deepcopy(account)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(encoded, "CHUNK_PAIRS", chunk)
         if not expected:
@@ -101,19 +104,18 @@ def test_tokens_and_account_are_those_of_a_naive_loop_and_the_cache_repeats_them
             return
         found = encode(corpora, tokenizer, max_length, cache, account)
     assert content(found) == expected
-    assert account.read == (len(pairs) + 1) * len(corpora) == account.kept + account.dropped.total()
-    assert account.kept == len(found)
+    assert account.read == 5 + (len(pairs) + 1) * len(corpora) == account.kept + account.dropped.total()
+    assert account.kept == 4 + len(found)
     assert found.source_lengths.tolist() == [len(source) for source, _ in expected]
     assert found.target_lengths.tolist() == [len(target) for _, target in expected]
     assert found.source_tokens == sum(len(source) for source, _ in expected)
     assert found.target_tokens == sum(len(target) for _, target in expected)
 
     read = [corpus.reader.read for corpus in corpora]
-    other = Account(read=5, kept=5)
     repeated = encode(corpora, tokenizer, max_length, cache, other)
     assert [corpus.reader.read for corpus in corpora] == read, "the cache spares reading"
     assert content(repeated) == expected
-    assert other == Account(account.read + 5, account.kept + 5, account.dropped, account.examples)
+    assert other == account
 
 
 def test_the_cache_depends_on_text_tokenizer_and_length(tokenizer: Tokenizer, tmp_path: Path) -> None:
@@ -158,6 +160,17 @@ def test_a_damaged_cache_is_built_again(
     assert account.read == len(LINES)
     assert [path.name for path in cache.iterdir()] == [entry.name]
     assert columns.read(entry) is not None
+
+
+def test_an_account_that_was_tampered_with_is_not_believed(tokenizer: Tokenizer, tmp_path: Path) -> None:
+    text, account = corpus(LINES, LINES[::-1]), Account()
+    encode([text], tokenizer, 20, tmp_path, Account())
+    description = next(tmp_path.iterdir()) / columns.DESCRIPTION
+    written = description.read_text()
+    description.write_text(written.replace(f'"read": {len(LINES)}', f'"read": {len(LINES) + 1}'))
+    assert description.read_text() != written
+    encode([text], tokenizer, 20, tmp_path, account)
+    assert account.read == len(LINES)
 
 
 def test_an_interrupted_encoding_leaves_nothing_behind(tokenizer: Tokenizer, tmp_path: Path) -> None:
