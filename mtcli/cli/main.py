@@ -118,6 +118,10 @@ def attempt(arguments: list[str]) -> int:
         return complain(error)
     except (KeyboardInterrupt, Abort):
         return 130
+    except SystemExit as leaving:
+        if isinstance(leaving.__context__, OSError):  # Typer answers a broken pipe with exit code 1
+            raise leaving.__context__ from None
+        raise
     except (MemoryError, RuntimeError) as error:
         if not out_of_memory(error):
             raise
