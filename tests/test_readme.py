@@ -89,7 +89,8 @@ def test_the_readme_does_what_it_says(room: Path) -> None:
     for ran in run_all(text, room):
         assert ran.code == 0, f"{ran.command}\n{ran.err}"
         if re.search(rf"\bmtcli ({'|'.join(RESULTS)})\b", ran.command):
-            assert ran.out.strip() or ">" in ran.command, ran.command
+            # A model of twenty steps may well translate a sentence into nothing, but a line it is.
+            assert ran.out or ">" in ran.command, ran.command
         else:
             assert ran.out.strip() or ran.err.strip() or "mtcli" not in ran.command, ran.command
 
@@ -116,7 +117,7 @@ mtcli --version
 def test_marked_blocks_run_in_order_until_one_fails(room: Path) -> None:
     ran = run_all(EXAMPLE, room)
     assert [each.code for each in ran] == [0, 0, 0, 2]
-    assert "kept: 8,000" in ran[1].out
+    assert ["pairs", "kept", "8,000"] in [line.split() for line in ran[1].out.split("\n")]
     assert ran[2].out.startswith("mtcli ")
     assert "error: no such command 'nonsense'" in ran[3].err
 

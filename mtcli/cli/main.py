@@ -8,34 +8,16 @@ import shlex
 import sys
 from contextlib import suppress
 from io import TextIOWrapper
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from typer.core import TyperGroup
 from typer.exceptions import Abort, TyperException
 
 from mtcli.cli import average, data, evaluate, info, score, tokenizer, train, translate
 from mtcli.cli.streams import silence
 from mtcli.errors import InterruptedRun, ResourceError, UsageError, UserError
 
-
-class ReaderGone(Exception):  # noqa: N818 - nothing went wrong
-    """Whoever read our stdout has gone away."""
-
-
-class Commands(TyperGroup):
-    """The commands; Typer itself would end a process whose reader has gone away with exit code 1."""
-
-    def invoke(self, ctx: Any) -> Any:
-        """Run the command that was named."""
-        try:
-            return super().invoke(ctx)
-        except BrokenPipeError as error:
-            raise ReaderGone from error
-
-
 app = typer.Typer(
-    cls=Commands,
     name="mtcli",
     no_args_is_help=True,
     help="Train, use and score neural machine translation models.",
@@ -93,7 +75,7 @@ def run(arguments: list[str]) -> int:
             raise ResourceError("stdout is closed")
         code = attempt(arguments)
         sys.stdout.flush()
-    except (BrokenPipeError, ReaderGone):
+    except BrokenPipeError:
         silence(sys.stdout)
         return 141
     except OSError as error:

@@ -124,7 +124,7 @@ def trained(corpus: Path, cache: Path, tmp_path_factory: pytest.TempPathFactory)
     folder = tmp_path_factory.mktemp("trained")
     data = ["--train", str(corpus / "train"), "--valid", str(corpus / "valid")]
     arguments = ["train", *data, *TINY, "-o", str(folder / "run")]
-    arguments += shlex.split("--max-steps 80 --validate-every 40 --save-every 20 --keep 3")
+    arguments += shlex.split("--max-steps 80 --validate-every 40 --save-every 20 --keep 3 --metric loss")
     with pytest.MonkeyPatch.context() as patch:
         done = in_process(folder, patch, arguments, b"")
     assert done.code == 0, done.err
