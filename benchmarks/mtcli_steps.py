@@ -28,9 +28,9 @@ from mtcli.layout import EOS, UNK, Batch
 from mtcli.model.build import build
 from mtcli.settings import Recipe
 from mtcli.training.loop import fit
+from mtcli.training.meter import StepMetrics
 from mtcli.training.optimizer import adamw
 from mtcli.training.precision import Precision
-from mtcli.training.run import StepMetrics
 from mtcli.training.state import Progress, TrainState
 
 

@@ -13,7 +13,8 @@ from mtcli.errors import DivergenceError
 from mtcli.layout import Batch
 from mtcli.settings import TrainingSettings
 from mtcli.training.loss import batch_loss
-from mtcli.training.run import Run, StepMetrics
+from mtcli.training.meter import StepMetrics
+from mtcli.training.run import Run
 from mtcli.training.schedule import learning_rate
 from mtcli.training.state import TrainState
 

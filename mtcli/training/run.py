@@ -4,44 +4,22 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-
-from torch import Tensor
 
 from mtcli.checkpoint import steps, store
 from mtcli.checkpoint.store import Checkpoint
 from mtcli.settings import Recipe
 from mtcli.training.interrupt import Interrupt
 from mtcli.training.log import Log
-from mtcli.training.observer import Observer, Standing, Validation
+from mtcli.training.meter import Meter, StepMetrics
+from mtcli.training.observer import Observer, Validation
 from mtcli.training.state import TrainState
 from mtcli.training.validate import Validator
 
 REPORT_SECONDS = 1.0
 LOG_STEPS = 50
 """Standings are shown this often in seconds, and logged this often in steps."""
-
-
-@dataclass(frozen=True)
-class StepMetrics:
-    """What one optimizer step did; `loss` is a sum over target tokens, in nats, still on the device."""
-
-    loss: Tensor
-    target_tokens: int
-    tokens: int
-    gradient_norm: float
-    lr: float
-
-
-@dataclass
-class Window:
-    """What was counted since the last standing."""
-
-    started: float
-    loss: Tensor | float = 0.0
-    target_tokens: int = 0
-    tokens: int = 0
 
 
 class Run:
@@ -60,65 +38,27 @@ class Run:
         self.recipe = recipe
         self.state = state
         self.validator = validator
-        self.epoch_batches = epoch_batches
         self.observer = watch.observer
         self.interrupted = watch.interrupt
         self.log = Log(directory, recipe.training.tensorboard, watch.observer)
-        self.clock = time.monotonic()
-        self.began = replace(state.progress)
+        self.meter = Meter(state.progress, recipe.training, epoch_batches)
         self.shown = 0.0
-        self.log_window = Window(self.clock)
         self.validation: tuple[int, Validation] | None = None
         self.saved_step = state.progress.step if state.progress.step else -1
 
     def report(self, metrics: StepMetrics) -> None:
         """Count one step; show where the run stands about once a second, and log it every few steps."""
+        self.meter.count(metrics)
+        logging = self.state.progress.step % LOG_STEPS == 0 or bool(self.interrupted) or self.finished() is not None
         now = time.monotonic()
-        progress = self.state.progress
-        progress.seconds += now - self.clock
-        self.clock = now
-        window = self.log_window
-        window.loss = window.loss + metrics.loss
-        window.target_tokens += metrics.target_tokens
-        window.tokens += metrics.tokens
-        logging = progress.step % LOG_STEPS == 0 or bool(self.interrupted) or self.finished() is not None
         if not logging and now - self.shown < REPORT_SECONDS:
             return
-        standing = self.standing(metrics, now)
+        standing = self.meter.standing(metrics)
         self.observer.stand(standing)
         self.shown = now
         if logging:
             self.log.standing(standing)
-            self.log_window = Window(now)
-
-    def standing(self, metrics: StepMetrics, now: float) -> Standing:
-        """The figures since the last logged standing."""
-        window, progress = self.log_window, self.state.progress
-        return Standing(
-            step=progress.step,
-            epoch=progress.place.epoch,
-            loss=float(window.loss) / max(1, window.target_tokens),
-            lr=metrics.lr,
-            tokens_per_second=window.tokens / max(1e-9, now - window.started),
-            gradient_norm=metrics.gradient_norm,
-            seconds=progress.seconds,
-            remaining=self.remaining(),
-            skipped=progress.skipped,
-        )
-
-    def remaining(self) -> float | None:
-        """Seconds to the nearest planned end, at the pace of this process, validations and saves included."""
-        settings, progress = self.recipe.training, self.state.progress
-        pace = (progress.seconds - self.began.seconds) / max(1, progress.step - self.began.step)
-        ends = []
-        if settings.max_steps:
-            ends.append(pace * (settings.max_steps - progress.step))
-        if settings.max_epochs:
-            epochs = settings.max_epochs - progress.place.epoch - progress.place.index / self.epoch_batches
-            ends.append(pace * epochs * self.epoch_batches / settings.accumulate)
-        if settings.max_minutes:
-            ends.append(settings.max_minutes * 60 - progress.seconds)
-        return max(0.0, min(ends)) if ends else None
+            self.meter.restart()
 
     def validate(self) -> None:
         """Judge the model; a new best is saved at once."""
@@ -136,14 +76,12 @@ class Run:
         patience = settings.patience - progress.validations_since_best if settings.patience else None
         self.observer.validated(validation, better, patience)
         self.warn_if_hopeless(validation)
-        now = time.monotonic()
-        progress.seconds += now - self.clock
-        self.clock = now
+        self.meter.pause()
         if better:
             self.save()
             self.point_to_best(value)
             steps.prune(self.directory, settings.keep)
-        self.log_window.started += time.monotonic() - now + validation.seconds
+            self.meter.pause()
 
     def warn_if_hopeless(self, validation: Validation) -> None:
         """Say so when the model has seen much and translates nothing."""

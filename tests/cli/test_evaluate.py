@@ -8,7 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
+from mtcli.checkpoint.restore import restore
+from mtcli.layout import BOS, EOS, Batch
 from tests.cli.conftest import Mtcli, write
 
 
@@ -89,6 +92,24 @@ def test_score_gives_a_log_probability_for_every_pair(mtcli: Mtcli, model: Path,
     assert done.code == 0, done.err
     assert all(float(line) < 0 for line in done.lines)
     assert len(done.lines) == 3
+
+
+def test_scores_are_those_of_one_step_after_another_in_float64(mtcli: Mtcli, model: Path, corpus: Path) -> None:
+    restored = restore(model, torch.device("cpu"))
+    network, tokenizer = restored.model.double(), restored.tokenizer
+    texts = [(corpus / f"test.{side}").read_text(encoding="utf-8").split("\n")[:-1] for side in ("en", "de")]
+    expected = []
+    for source, target in zip(*texts, strict=True):
+        (read,), (wanted,) = tokenizer.encode_source([source]), tokenizer.encode_target([target])
+        batch = Batch.of([read], [wanted])
+        state = network.start(network.encode(batch.source, batch.source_rows))
+        log_prob, fed = 0.0, BOS
+        for token in [*wanted, EOS]:
+            logits, state = network.step(torch.tensor([fed]), state)
+            log_prob, fed = log_prob + logits[0].log_softmax(-1)[token].item(), token
+        expected.append(log_prob)
+    done = mtcli("score", "-m", model, corpus / "test.en", corpus / "test.de")
+    assert [float(line) for line in done.lines] == pytest.approx(expected, rel=1e-4)
 
 
 def test_score_refuses_a_line_beyond_any_model(mtcli: Mtcli, model: Path, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import Mtcli, write
+from tests.cli.conftest import Mtcli
 
 LONG = b"The old woman is reading a book. " * 31_000  # about 1 MB
 
@@ -125,25 +125,3 @@ def test_a_truncated_archive_gives_its_lines_and_an_error(mtcli: Mtcli, model: P
     assert done.code == 3
     assert 0 < len(done.lines) < 60
     assert f"after {len(done.lines)} lines" in done.err
-
-
-def test_scores_of_translations_are_those_of_score(mtcli: Mtcli, model: Path, corpus: Path, tmp_path: Path) -> None:
-    entries = [
-        json.loads(line) for line in mtcli("translate", "-m", model, corpus / "test.en", "--format", "jsonl").lines
-    ]
-    found = [entry["translations"][0] for entry in entries]
-    write(tmp_path / "translations", [translation["text"] for translation in found])
-    done = mtcli("score", "-m", model, corpus / "test.en", tmp_path / "translations")
-    scores = [float(line) for line in done.lines]
-    assert len(scores) == 20
-    # A text may have been found in other pieces than the tokenizer would cut it into, which score cannot know;
-    # and the log-probability of a truncated one lacks the end.
-    flags = ["tokenizer", "encode", "-m", model, "--side", "target", "--ids"]
-    lengths = [len(line.split()) for line in mtcli(*flags, tmp_path / "translations").lines]
-    same = [
-        abs(score - translation["log_prob"]) < 1e-3
-        for score, translation, length in zip(scores, found, lengths, strict=True)
-        if not translation["truncated"] and length
-    ]
-    assert len(same) >= 3
-    assert sum(same) >= len(same) / 2
