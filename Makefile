@@ -16,13 +16,13 @@ demo: .venv/ready
 	$(BIN)/mtcli eval -m $(DEMO) data/sample/test.en data/sample/test.de
 
 test: .venv/dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto
 
 check: .venv/dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -n auto -m "not slow"
 
 bench: .venv/dev
 	$(BIN)/python benchmarks/startup.py
