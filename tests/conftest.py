@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-# Where a test wants two threads, they sleep while they wait: spinning takes ages on a machine that does something else.
+# Where a test wants two threads, they sleep while they wait: to spin takes ages on a machine that is busy.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 from jaxtyping import install_import_hook

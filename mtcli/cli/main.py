@@ -50,6 +50,7 @@ def root(
 
 def main() -> None:
     """Run the command line of this process and exit with the documented code."""
+    let_threads_sleep()
     if sys.stderr is None:  # closed by the caller; without this, print would fall back on stdout
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - as long as the process
     for stream in (sys.stdin, sys.stdout, sys.stderr):
@@ -58,6 +59,20 @@ def main() -> None:
             stream.reconfigure(encoding="utf-8", errors="replace", newline="\n")
     logging.getLogger().addHandler(Warnings(logging.WARNING))
     sys.exit(run(sys.argv[1:]))
+
+
+def let_threads_sleep() -> None:
+    """Let PyTorch's threads sleep soon when they wait for each other, unless the user says how they are to wait.
+
+    GNU OpenMP, which looks at this once, when PyTorch is loaded, spins for a millisecond by default. Beside another
+    busy program they then wait for threads that do not run, and hold up those that would: steps take ages.
+    """
+    if not os.environ.keys() & {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"}:
+        os.environ["GOMP_SPINCOUNT"] = SPINS
+
+
+SPINS = "10000"
+"""Some 30 microseconds: longer than threads wait for each other while both run, and nothing beside a time slice."""
 
 
 class Warnings(logging.Handler):
