@@ -107,10 +107,17 @@ def mtcli_run(pieces: Path, scratch: Path, batch: int, precision: str, threads: 
         script = Path(__file__).with_name("mtcli_steps.py")
         options = {"--pieces": pieces, "--out": out, "--steps": steps, "--max-tokens": batch}
         options |= {"--precision": precision, "--threads": threads}
-        child([sys.executable, script, *(word for pair in options.items() for word in pair)], threaded(threads))
+        child([sys.executable, script, *(word for pair in options.items() for word in pair)], sleepy(threads))
         return out
 
     return run
+
+
+def sleepy(threads: int) -> dict[str, str]:
+    """The environment of mtcli's loop: the command line lets waiting threads sleep, and so does this."""
+    from mtcli.cli.main import SPINS
+
+    return {**threaded(threads), "GOMP_SPINCOUNT": SPINS}
 
 
 def peer_run(peer: str, peers: Path, scripts: Path, batch: int, threads: int) -> Callable[[int], Path]:
