@@ -8,13 +8,16 @@ from typing import Any
 
 from mtcli.errors import UsageError
 
-ARCHITECTURE = {"transformer": "mtcli.model.transformer:Transformer"}
+ARCHITECTURE = {"transformer": "mtcli.model.build_transformer:TransformerPlan"}
 ATTENTION = {"full": "mtcli.model.attention.full:FullAttention"}
+SCORE: dict[str, str] = {}
+CROSS_ATTENTION = ATTENTION | SCORE
 POSITION = {
     "none": "mtcli.model.position:Position",
     "sinusoidal": "mtcli.model.position:Sinusoidal",
 }
 ACTIVATION = {"relu": "torch.nn.functional:relu"}
+NORMALIZATION = {"layernorm": "torch.nn:LayerNorm"}
 NORM = {"pre": "mtcli.model.residual:PreNorm", "post": "mtcli.model.residual:PostNorm"}
 OPTIMIZER = {"adamw": "mtcli.training.optimizer:adamw"}
 SCHEDULE = {
@@ -37,9 +40,11 @@ PROTOCOL = {"raw": "mtcli.evaluation:raw", "multi30k-lc": "mtcli.protocol:multi3
 TABLES = {
     "architecture": ARCHITECTURE,
     "attention": ATTENTION,
+    "cross-attention": CROSS_ATTENTION,
     "positions": POSITION,
     "activation": ACTIVATION,
     "norm": NORM,
+    "normalization": NORMALIZATION,
     "optimizer": OPTIMIZER,
     "schedule": SCHEDULE,
     "decoding": DECODING,

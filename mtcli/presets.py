@@ -85,3 +85,8 @@ def choose(pairs: int) -> str:
     if pairs < 20_000_000:
         return "base"
     return "big"
+
+
+def settings_of_presets(section: str) -> set[str]:
+    """The settings of a section that some preset states."""
+    return {name for values in PRESETS.values() for name in values.get(section, {})}

@@ -64,8 +64,40 @@ class ModelSettings(Section):
     decoder_attention: str = setting("full", "attention of the decoder to its past", "refuse")
     cross_attention: str = setting("full", "attention of the decoder to the encoder", "refuse")
     positions: str = setting("sinusoidal", "how the model knows the order of tokens", "refuse")
-    norm: str = setting("pre", "where LayerNorm stands: before or after each residual block", "refuse")
+    norm: str = setting("pre", "where normalisation stands: before or after each residual block", "refuse")
+    normalization: str = setting("layernorm", "how vectors are normalised", "refuse")
     activation: str = setting("relu", "non-linearity of the feed-forward blocks", "refuse")
+    key_value_heads: int = setting(
+        0, "heads of keys and values, each shared by several heads of queries; 0: as many as heads", "refuse", ge=0
+    )
+    qk_norm: bool = setting(False, "normalise queries and keys within each head", "refuse")
+    window: int = setting(10, "tokens on each side that longformer and local alignments see", "refuse", ge=1)
+    dilation: int = setting(1, "longformer: distance between neighbours in the window", "refuse", ge=1)
+    global_tokens: int = setting(1, "longformer: first tokens that see all and are seen by all", "refuse", ge=0)
+    block_size: int = setting(16, "block-local: tokens in a block", "refuse", ge=1)
+    neighbours: bool = setting(True, "block-local: blocks see the blocks beside them", "refuse")
+    sparse_pattern: Literal["strided", "fixed"] = setting("strided", "sparse: which tokens are seen", "refuse")
+    stride: int = setting(8, "sparse: tokens in a row of its pattern", "refuse", ge=1)
+    summary_tokens: int = setting(
+        1, "sparse, fixed pattern: last tokens of each row that all later ones see", "refuse", ge=1
+    )
+    rank: int = setting(32, "linformer: keys and values that a whole source is reduced to", "refuse", ge=1)
+    features: int = setting(128, "performer: random features of each head", "refuse", ge=1)
+    redraw_every: int = setting(
+        0, "performer: training steps after which its features are drawn anew; 0: never", "refuse", ge=0
+    )
+    max_positions: int = setting(
+        1024, "tokens, EOS included, of the longest sentence for learned positions and linformer", "refuse", ge=1
+    )
+    clip_distance: int = setting(16, "shaw: distance from which all offsets are one", "refuse", ge=1)
+    relative_buckets: int = setting(32, "t5: buckets of offsets", "refuse", ge=4)
+    relative_distance: int = setting(128, "t5: distance from which all offsets are one bucket", "refuse", ge=2)
+    rope_base: float = setting(10000.0, "rope: base of its wavelengths", "refuse", gt=1)
+    cell: str = setting("gru", "recurrent models: gru or lstm", "refuse")
+    alignment: str = setting("global", "recurrent models: which source tokens a target token attends to", "refuse")
+    input_feeding: bool = setting(
+        True, "recurrent models: the last attentional vector enters the next step", "refuse"
+    )
     tied_embeddings: Literal["three-way", "two-way", "none"] = setting(
         "three-way",
         "which embeddings are one matrix: source, target and output; target and output; none",
@@ -74,6 +106,11 @@ class ModelSettings(Section):
     dropout: float = setting(0.1, "dropout of embeddings and residual branches", "warn", ge=0, lt=1)
     activation_dropout: float = setting(0.0, "dropout inside the feed-forward blocks", "warn", ge=0, lt=1)
     attention_dropout: float = setting(0.0, "dropout of attention weights", "warn", ge=0, lt=1)
+
+    @property
+    def head_dim(self) -> int:
+        """Width of one attention head."""
+        return self.model_dim // self.heads
 
 
 class TrainingSettings(Section):

@@ -80,7 +80,7 @@ class Translator:
         self.tokenizer = tokenizer
         self.settings = settings
         self.device = device
-        self.max_source = max_source
+        self.max_source = min(max_source, model.longest_source or max_source)
         self.search = load("decoding", settings.decoding)
 
     def stream(self, chunks: Iterable[Sequence[str]]) -> Iterator[Translation]:
@@ -125,6 +125,8 @@ class Translator:
         memory = self.model.encode(source.to(self.device), rows.to(self.device))
         ratio = self.settings.max_output_ratio
         limits = torch.tensor([ceil(ratio * len(part.tokens)) + EXTRA_OUTPUT for part in parts])
+        if self.model.longest_target:
+            limits = limits.clamp(max=self.model.longest_target)
         seeds = [seed_of(self.settings.sampling_seed, part.text) for part in parts]
         found: list[list[Hypothesis]] = self.search(self.model, memory, limits, self.settings, seeds)
         return found

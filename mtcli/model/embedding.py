@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from mtcli.model.dropout import Dropout
 from mtcli.model.position import Position
+from mtcli.settings import ModelSettings
 
 
 class Embedding(nn.Module):
@@ -23,3 +24,22 @@ class Embedding(nn.Module):
         vectors = self.table(tokens) * self.table.embedding_dim**0.5
         placed: Tensor = self.dropout(self.position.embed(vectors, first))
         return placed
+
+
+def tables(
+    settings: ModelSettings, source_size: int, target_size: int
+) -> tuple[nn.Embedding, nn.Embedding, nn.Linear]:
+    """Source embeddings, target embeddings and readout, as one, two or three matrices."""
+    dim, tied = settings.model_dim, settings.tied_embeddings
+    target = table(target_size, dim)
+    source = target if tied == "three-way" else table(source_size, dim)
+    output = nn.Linear(dim, target_size, bias=False)
+    output.weight = target.weight if tied != "none" else table(target_size, dim).weight
+    return source, target, output
+
+
+def table(size: int, dim: int) -> nn.Embedding:
+    """Vectors of unit variance after the scaling by `sqrt(dim)`; as a readout, they give logits of unit variance."""
+    vectors = nn.Embedding(size, dim)
+    nn.init.normal_(vectors.weight, std=dim**-0.5)
+    return vectors

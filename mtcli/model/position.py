@@ -1,21 +1,37 @@
-"""How a model knows the order of tokens; an encoding overrides one of the three hooks of `Position`."""
+"""How a model knows the order of tokens; an encoding overrides one of the four hooks of `Position`."""
 
 from __future__ import annotations
 
 import math
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from mtcli.model.choice import Choice
+from mtcli.settings import ModelSettings
 
-class Position(nn.Module):
-    """No positional encoding, and the hooks through which one enters: embeddings, queries and keys, or logits."""
 
-    def __init__(self, model_dim: int, heads: int) -> None:
-        super().__init__()
-        self.model_dim = model_dim
-        self.heads = heads
+class Position(Choice, nn.Module):
+    """No positional encoding, and the hooks through which one enters: embeddings, queries and keys, logits, values.
+
+    An offset is key position minus query position. Between heads and queries there may be further dimensions, `*n`.
+    """
+
+    shared: ClassVar[bool] = True
+    """Whether all layers of a stack have one encoding, or each its own."""
+    rotates: ClassVar[bool] = False
+    """Whether it turns queries and keys."""
+    changes_logits: ClassVar[bool] = False
+    """Whether it has a bias; such an encoding needs a mechanism that forms attention logits."""
+    changes_values: ClassVar[bool] = False
+    """Whether it adds to the mixed values, for which attention weights are needed."""
+
+    @classmethod
+    def directed(cls, settings: ModelSettings, causal: bool) -> Position:
+        """The encoding of a stack in which tokens see each other, or, if `causal`, only their past."""
+        return cls.of(settings)
 
     def embed(self, x: Float[Tensor, "b t m"], first: int) -> Float[Tensor, "b t m"]:
         """Change token embeddings that stand at positions `first`, `first + 1`, ..."""
@@ -25,18 +41,28 @@ class Position(nn.Module):
         """Change queries or keys that stand at positions `first`, `first + 1`, ..."""
         return x
 
-    def bias(self, query: Float[Tensor, "b h q d"], offsets: Int[Tensor, "q k"]) -> Float[Tensor, "#b h q k"] | None:
-        """What to add to attention logits; an offset is key position minus query position."""
+    def bias(
+        self, query: Float[Tensor, "b h *n q d"], offsets: Int[Tensor, "*#n q k"]
+    ) -> Float[Tensor, "#b h *#n q k"] | None:
+        """What to add to attention logits."""
         return None
+
+    def values(
+        self, weights: Float[Tensor, "b h *n q k"], offsets: Int[Tensor, "*#n q k"]
+    ) -> Float[Tensor, "b h *n q d"]:
+        """What to add to the mixed values; asked only where `changes_values`."""
+        raise NotImplementedError
 
 
 class Sinusoidal(Position):
     """Sines and cosines of geometrically growing wavelengths, added to the embeddings (Vaswani et al. 2017, 3.5)."""
 
+    reads = ("model_dim",)
     table: Tensor
 
-    def __init__(self, model_dim: int, heads: int) -> None:
-        super().__init__(model_dim, heads)
+    def __init__(self, model_dim: int) -> None:
+        super().__init__()
+        self.model_dim = model_dim
         self.register_buffer("table", sinusoids(512, model_dim), persistent=False)
 
     def embed(self, x: Float[Tensor, "b t m"], first: int) -> Float[Tensor, "b t m"]:

@@ -1,6 +1,8 @@
-"""Where LayerNorm stands around a residual branch: `x = residual.join(x, branch(residual.enter(x)))`."""
+"""Where normalisation stands around a residual branch: `x = residual.join(x, branch(residual.enter(x)))`."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -11,9 +13,9 @@ from mtcli.model.dropout import Dropout
 class PreNorm(nn.Module):
     """`x + dropout(branch(norm(x)))` (Xiong et al. 2020); a stack of such blocks ends with a norm of its own."""
 
-    def __init__(self, model_dim: int, dropout: float) -> None:
+    def __init__(self, norm: Callable[[], nn.Module], dropout: float) -> None:
         super().__init__()
-        self.norm = nn.LayerNorm(model_dim)
+        self.norm = norm()
         self.dropout = Dropout(dropout)
 
     def enter(self, x: Float[Tensor, "b t m"]) -> Float[Tensor, "b t m"]:
@@ -27,9 +29,9 @@ class PreNorm(nn.Module):
         return joined
 
     @staticmethod
-    def last(model_dim: int) -> nn.Module:
+    def last(norm: Callable[[], nn.Module]) -> nn.Module:
         """What follows the last block of a stack."""
-        return nn.LayerNorm(model_dim)
+        return norm()
 
 
 class PostNorm(PreNorm):
@@ -45,6 +47,6 @@ class PostNorm(PreNorm):
         return normed
 
     @staticmethod
-    def last(model_dim: int) -> nn.Module:
+    def last(norm: Callable[[], nn.Module]) -> nn.Module:
         """What follows the last block of a stack."""
         return nn.Identity()

@@ -33,6 +33,10 @@ class Seq2Seq(nn.Module, ABC, Generic[State]):
 
     output: nn.Linear
     """Readout vectors to logits over the target vocabulary; has no bias."""
+    longest_source: int | None = None
+    """Tokens, EOS included, of the longest source it can read; None: any."""
+    longest_target: int | None = None
+    """Tokens of the longest target it can predict, EOS included; None: any."""
 
     @abstractmethod
     def encode(self, source: Int[Tensor, "b s"], rows: Rows) -> Memory:

@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from mtcli.layout import Attend, Batch, Rows
-from mtcli.model.attention.mechanism import Cache
+from mtcli.model.attention.mechanism import Past
 from mtcli.model.attention.multihead import MultiHeadAttention
 from mtcli.model.embedding import Embedding
 from mtcli.model.feed_forward import FeedForward
@@ -42,7 +42,7 @@ class Transformer(Seq2Seq["TransformerState"]):
 
     def start(self, memory: Memory, width: int = 1) -> TransformerState:
         """The state before the first step; the memory's keys and values are computed once per sentence and layer."""
-        seen = [block.cross_attention.remember(memory.values) for block in self.decoder.blocks]
+        seen = [block.cross_attention.remember(memory.values, memory.rows) for block in self.decoder.blocks]
         return TransformerState(0, width, [None] * len(seen), seen, memory.rows)
 
     def step(
@@ -64,8 +64,8 @@ class TransformerState:
 
     length: int
     width: int
-    past: list[Cache | None]
-    seen: list[Cache]
+    past: list[Past | None]
+    seen: list[Past]
     rows: Rows
 
     def select(self, rows: Int[Tensor, " n"]) -> TransformerState:
@@ -136,7 +136,7 @@ class Decoder(nn.Module):
         self, x: Float[Tensor, "n 1 m"], state: TransformerState
     ) -> tuple[Float[Tensor, "n 1 m"], TransformerState]:
         """One vector per row, and the state with this token in it."""
-        past: list[Cache | None] = []
+        past: list[Past | None] = []
         for block, before, seen in zip(self.blocks, state.past, state.seen, strict=True):
             x, after = block.step(x, before, seen, state)
             past.append(after)
@@ -173,8 +173,8 @@ class DecoderBlock(nn.Module):
         return around.join(x, self.feed_forward(around.enter(x)))
 
     def step(
-        self, x: Float[Tensor, "n 1 m"], past: Cache | None, seen: Cache, state: TransformerState
-    ) -> tuple[Float[Tensor, "n 1 m"], Cache]:
+        self, x: Float[Tensor, "n 1 m"], past: Past | None, seen: Past, state: TransformerState
+    ) -> tuple[Float[Tensor, "n 1 m"], Past]:
         """The same for one token per row; the rows of a sentence ask its memory together."""
         around = self.attention_residual
         mixed, past = self.attention.step(around.enter(x), past, state.length)

@@ -12,7 +12,7 @@ from mtcli import recipe as recipes
 from mtcli.data.corpus import Account, open_corpora
 from mtcli.device import choose_device, choose_precision, use_processor
 from mtcli.errors import UsageError
-from mtcli.model.build import refuse_impossible
+from mtcli.model.build import longest, refuse_impossible
 from mtcli.settings import Recipe
 from mtcli.training.observer import Observer
 
@@ -41,12 +41,14 @@ def settle(request: Request, directory: Path, observer: Observer) -> Recipe:
     plan = recipes.resolve(request.file, request.typed)
     refuse_incomplete(plan)
     refuse_impossible(plan.model, plan.tokenizer.joint)
+    refuse_unplaceable(plan)
     # The trial of a precision has to come before any other computation.
     use_processor(plan.training.threads)
     precision = with_precision(plan).training.precision
     pairs = count(plan) if plan.preset == "auto" else None
     recipe = with_schedule(recipes.resolve(request.file, request.typed, pairs))
     refuse_impossible(recipe.model, recipe.tokenizer.joint)
+    refuse_unplaceable(recipe)
     warn_of_standstill(recipe, observer)
     return replaced(recipe, precision=precision)
 
@@ -81,6 +83,16 @@ def refuse_incomplete(plan: Recipe) -> None:
                 f"{flag(name)} is missing",
                 "for example: mtcli train --train data/train --valid data/valid -s en -t de -o runs/en-de",
             )
+
+
+def refuse_unplaceable(recipe: Recipe) -> None:
+    """Raise `UsageError` if training pairs may be longer than the model can hold."""
+    limit, length = longest(recipe.model), recipe.data.max_length + 1
+    if limit and limit < length:
+        raise UsageError(
+            f"this model holds at most {limit} tokens, EOS included, but training pairs may have {length}",
+            f"give --max-length {limit - 1} to drop longer pairs, or --max-positions {length}",
+        )
 
 
 def count(plan: Recipe) -> int:

@@ -3,49 +3,66 @@
 from __future__ import annotations
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
 from mtcli.layout import Attend, Rows
-from mtcli.model.attention.mechanism import Cache, Mechanism
+from mtcli.model.attention.mechanism import Cache, Mechanism, Past
+from mtcli.model.attention.softmax import attend as mix
+from mtcli.model.attention.softmax import widen
 from mtcli.model.position import Position
 
 
 class FullAttention(Mechanism):
     """Every query attends to every key it may attend to."""
 
+    reads = ("attention_dropout",)
+
+    def __init__(self, attention_dropout: float) -> None:
+        super().__init__()
+        self.attention_dropout = attention_dropout
+
     def forward(
         self,
         query: Float[Tensor, "b h q d"],
-        key: Float[Tensor, "b h k d"],
-        value: Float[Tensor, "b h k d"],
+        key: Float[Tensor, "b g k d"],
+        value: Float[Tensor, "b g k d"],
         attend: Attend,
         position: Position,
     ) -> Float[Tensor, "b h q d"]:
         """Mix all values for all queries."""
-        bias = position.bias(query, attend.keys.positions - attend.queries.positions[:, None])
-        dropout = self.dropout if self.training else 0.0
-        if bias is None and attend.causal:
+        dropout = self.attention_dropout if self.training else 0.0
+        if attend.causal and not position.changes_logits:
             # Padding stands at the end, so that no real query sees it; what padded queries see is never read.
+            key, value = widen(key, query), widen(value, query)
             return scaled_dot_product_attention(query, key, value, is_causal=True, dropout_p=dropout)
-        if bias is None and attend.keys.full:
-            return scaled_dot_product_attention(query, key, value, dropout_p=dropout)
-        mask = attend.mask if bias is None else biased(attend.mask, bias)
-        return scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=dropout)
+        mask = attend.mask if attend.causal or not attend.keys.full else None
+        offsets = attend.keys.positions - attend.queries.positions[:, None]
+        return mix(query, key, value, mask, offsets, position, dropout)
 
-    def step(self, query: Float[Tensor, "n h 1 d"], past: Cache, position: Position) -> Float[Tensor, "n h 1 d"]:
-        """Mix the values of the past for one query; the last of `past` is the query's own position."""
+    def step(
+        self,
+        query: Float[Tensor, "n h 1 d"],
+        key: Float[Tensor, "n g 1 d"],
+        value: Float[Tensor, "n g 1 d"],
+        past: Past | None,
+        position: Position,
+    ) -> tuple[Float[Tensor, "n h 1 d"], Cache]:
+        """Mix the values of the past and of this token; all of them are kept."""
+        assert past is None or isinstance(past, Cache)
+        past = past.append(key, value) if past else Cache(key, value)
         keys = past.key.shape[2]
         offsets = torch.arange(1 - keys, 1, device=query.device)[None, :]
-        return scaled_dot_product_attention(query, past.key, past.value, attn_mask=position.bias(query, offsets))
+        return mix(query, past.key, past.value, None, offsets, position, 0.0), past
 
-    def look(self, query: Float[Tensor, "b h q d"], memory: Cache, rows: Rows) -> Float[Tensor, "b h q d"]:
+    def remember(self, key: Float[Tensor, "b g k d"], value: Float[Tensor, "b g k d"], rows: Rows) -> Cache:
+        """All of them."""
+        return Cache(key, value)
+
+    def look(self, query: Float[Tensor, "b h q d"], memory: Past, rows: Rows) -> Float[Tensor, "b h q d"]:
         """Mix the memory's values for queries without an order: the hypotheses of one sentence."""
+        assert isinstance(memory, Cache)
         mask = None if rows.full else rows.valid[:, None, None, :]
-        return scaled_dot_product_attention(query, memory.key, memory.value, attn_mask=mask)
-
-
-def biased(mask: Bool[Tensor, "b 1 q k"], bias: Float[Tensor, "#b h q k"]) -> Float[Tensor, "b h q k"]:
-    """The bias where attention is allowed and minus infinity where it is not."""
-    return torch.where(mask, bias, float("-inf"))
+        key, value = widen(memory.key, query), widen(memory.value, query)
+        return scaled_dot_product_attention(query, key, value, attn_mask=mask)

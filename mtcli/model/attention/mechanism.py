@@ -1,4 +1,4 @@
-"""What every attention mechanism offers: all queries at once, or one query at a time with a cache."""
+"""What every attention mechanism offers: all queries at once, or one query at a time with what it remembers."""
 
 from __future__ import annotations
 
@@ -11,17 +11,26 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from mtcli.layout import Attend, Rows
+from mtcli.model.choice import Choice
 from mtcli.model.position import Position
 
 
+class Past(ABC):
+    """What a mechanism remembers of keys and values for later queries; row by row."""
+
+    @abstractmethod
+    def select(self, rows: Int[Tensor, " r"]) -> Past:
+        """The same with the old row `rows[i]` as row `i`."""
+
+
 @dataclass(frozen=True)
-class Cache:
-    """The keys and values that later queries may attend to."""
+class Cache(Past):
+    """All keys and values themselves."""
 
-    key: Float[Tensor, "n h k d"]
-    value: Float[Tensor, "n h k d"]
+    key: Float[Tensor, "n g k d"]
+    value: Float[Tensor, "n g k d"]
 
-    def append(self, key: Float[Tensor, "n h q d"], value: Float[Tensor, "n h q d"]) -> Cache:
+    def append(self, key: Float[Tensor, "n g q d"], value: Float[Tensor, "n g q d"]) -> Cache:
         """The cache with further keys and values at its end."""
         return Cache(torch.cat((self.key, key), dim=2), torch.cat((self.value, value), dim=2))
 
@@ -30,32 +39,47 @@ class Cache:
         return Cache(self.key.index_select(0, rows), self.value.index_select(0, rows))
 
 
-class Mechanism(nn.Module, ABC):
-    """How queries, keys and values are mixed; owns no projections, and declares what it cannot do."""
+class Mechanism(Choice, nn.Module, ABC):
+    """How queries, keys and values are mixed; owns no projections, and declares what it cannot do.
+
+    Keys and values may have fewer heads than queries, `g` of them: each serves `h / g` heads next to each other.
+    """
 
     supports_causal: ClassVar[bool] = True
+    """Whether it can be a decoder's self-attention."""
     supports_cross: ClassVar[bool] = True
+    """Whether its queries and keys may belong to two sequences."""
     supports_bias: ClassVar[bool] = True
-
-    def __init__(self, dropout: float) -> None:
-        super().__init__()
-        self.dropout = dropout
+    """Whether it forms attention logits, to which a position can add, and weights."""
+    supports_rotation: ClassVar[bool] = True
+    """Whether rotated queries and keys make it depend on offsets only."""
 
     @abstractmethod
     def forward(
         self,
         query: Float[Tensor, "b h q d"],
-        key: Float[Tensor, "b h k d"],
-        value: Float[Tensor, "b h k d"],
+        key: Float[Tensor, "b g k d"],
+        value: Float[Tensor, "b g k d"],
         attend: Attend,
         position: Position,
     ) -> Float[Tensor, "b h q d"]:
-        """Mix all values for all queries."""
+        """Mix the values for all queries."""
 
     @abstractmethod
-    def step(self, query: Float[Tensor, "n h 1 d"], past: Cache, position: Position) -> Float[Tensor, "n h 1 d"]:
-        """Mix the values of the past for one query; the last of `past` is the query's own position."""
+    def step(
+        self,
+        query: Float[Tensor, "n h 1 d"],
+        key: Float[Tensor, "n g 1 d"],
+        value: Float[Tensor, "n g 1 d"],
+        past: Past | None,
+        position: Position,
+    ) -> tuple[Float[Tensor, "n h 1 d"], Past]:
+        """Mix the values of the past, None at the first token, and of this token; return what later tokens need."""
 
     @abstractmethod
-    def look(self, query: Float[Tensor, "b h q d"], memory: Cache, rows: Rows) -> Float[Tensor, "b h q d"]:
+    def remember(self, key: Float[Tensor, "b g k d"], value: Float[Tensor, "b g k d"], rows: Rows) -> Past:
+        """What queries from another sequence need of these keys and values."""
+
+    @abstractmethod
+    def look(self, query: Float[Tensor, "b h q d"], memory: Past, rows: Rows) -> Float[Tensor, "b h q d"]:
         """Mix the memory's values for queries without an order: the hypotheses of one sentence."""

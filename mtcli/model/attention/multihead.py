@@ -5,74 +5,101 @@ One class serves self-attention, causal self-attention and cross-attention, beca
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from mtcli.layout import Attend, Rows
-from mtcli.model.attention.mechanism import Cache, Mechanism
+from mtcli.model.attention.mechanism import Mechanism, Past
 from mtcli.model.position import Position
 
 
 class MultiHeadAttention(nn.Module):
-    """Projections around a mechanism; `model_dim` is divided evenly among the heads.
+    """Projections around a mechanism; `model_dim` is divided evenly among the `heads` of queries.
 
+    With fewer `key_value_heads`, several heads of queries share one of keys and values (Ainslie et al. 2023). With
+    `normalize`, queries and keys are normalised within each head (Henry et al. 2020), by norms that it makes.
     `position` is the encoding of the tokens' order, and the empty one where two sequences meet.
     """
 
-    def __init__(self, model_dim: int, heads: int, mechanism: Mechanism, position: Position) -> None:
+    def __init__(
+        self,
+        model_dim: int,
+        heads: int,
+        mechanism: Mechanism,
+        position: Position,
+        key_value_heads: int = 0,
+        normalize: Callable[[int], nn.Module] | None = None,
+    ) -> None:
         super().__init__()
-        self.model_dim = model_dim
-        self.heads = heads
+        self.head_dim = model_dim // heads
+        self.sizes = [model_dim, *[(key_value_heads or heads) * self.head_dim] * 2]
         self.mechanism = mechanism
         self.position = position
         # One matrix: a self-attention's three projections are then one product.
-        self.project = nn.Linear(model_dim, 3 * model_dim)
+        self.project = nn.Linear(model_dim, sum(self.sizes))
         self.merge = nn.Linear(model_dim, model_dim)
-        for part in self.project.weight.chunk(3):
+        for part in torch.split(self.project.weight, self.sizes):
             nn.init.xavier_uniform_(part)
         nn.init.xavier_uniform_(self.merge.weight)
         nn.init.zeros_(self.project.bias)
         nn.init.zeros_(self.merge.bias)
+        self.query_norm = normalize(self.head_dim) if normalize else nn.Identity()
+        self.key_norm = normalize(self.head_dim) if normalize else nn.Identity()
 
     def forward(self, x: Float[Tensor, "b t m"], attend: Attend) -> Float[Tensor, "b t m"]:
         """Let the tokens of `x` attend to each other."""
-        query, key, value = self.split(self.project(x), 3)
-        query, key = self.position.rotate(query, 0), self.position.rotate(key, 0)
+        query, key, value = self.ordered(x, 0)
         return self.join(self.mechanism(query, key, value, attend, self.position))
 
     def cross(
         self, x: Float[Tensor, "b t m"], memory: Float[Tensor, "b s m"], attend: Attend
     ) -> Float[Tensor, "b t m"]:
         """Let the tokens of `x` attend to the memory."""
-        seen = self.remember(memory)
-        return self.join(self.mechanism(self.ask(x), seen.key, seen.value, attend, self.position))
+        return self.join(self.mechanism(self.ask(x), *self.answer(memory), attend, self.position))
 
-    def step(self, x: Float[Tensor, "n 1 m"], past: Cache | None, first: int) -> tuple[Float[Tensor, "n 1 m"], Cache]:
+    def step(self, x: Float[Tensor, "n 1 m"], past: Past | None, first: int) -> tuple[Float[Tensor, "n 1 m"], Past]:
         """Let one token per row, at position `first`, attend to itself and to the past."""
-        query, key, value = self.split(self.project(x), 3)
-        query, key = self.position.rotate(query, first), self.position.rotate(key, first)
-        past = past.append(key, value) if past else Cache(key, value)
-        return self.join(self.mechanism.step(query, past, self.position)), past
+        mixed, past = self.mechanism.step(*self.ordered(x, first), past, self.position)
+        return self.join(mixed), past
 
-    def look(self, x: Float[Tensor, "b q m"], memory: Cache, rows: Rows) -> Float[Tensor, "b q m"]:
+    def remember(self, memory: Float[Tensor, "b s m"], rows: Rows) -> Past:
+        """What queries will need of a memory, computed once."""
+        return self.mechanism.remember(*self.answer(memory), rows)
+
+    def look(self, x: Float[Tensor, "b q m"], memory: Past, rows: Rows) -> Float[Tensor, "b q m"]:
         """Let the hypotheses of each sentence attend to the memory that they share."""
         return self.join(self.mechanism.look(self.ask(x), memory, rows))
 
-    def remember(self, memory: Float[Tensor, "b s m"]) -> Cache:
-        """The keys and values of a memory."""
-        weight, bias = self.project.weight[self.model_dim :], self.project.bias[self.model_dim :]
-        return Cache(*self.split(linear(memory, weight, bias), 2))
+    def ordered(
+        self, x: Float[Tensor, "b t m"], first: int
+    ) -> tuple[Float[Tensor, "b h t d"], Float[Tensor, "b g t d"], Float[Tensor, "b g t d"]]:
+        """Queries, keys and values of tokens that stand at positions `first`, `first + 1`, ..."""
+        query, key, value = torch.split(self.project(x), self.sizes, dim=-1)
+        query, key = self.query_norm(self.split(query)), self.key_norm(self.split(key))
+        return self.position.rotate(query, first), self.position.rotate(key, first), self.split(value)
 
     def ask(self, x: Float[Tensor, "b t m"]) -> Float[Tensor, "b h t d"]:
         """The queries to a memory."""
-        weight, bias = self.project.weight[: self.model_dim], self.project.bias[: self.model_dim]
-        return self.split(linear(x, weight, bias), 1)[0]
+        queries = self.sizes[0]
+        query: Tensor = self.query_norm(
+            self.split(linear(x, self.project.weight[:queries], self.project.bias[:queries]))
+        )
+        return query
 
-    def split(self, x: Tensor, parts: int) -> tuple[Float[Tensor, "b h t d"], ...]:
-        """Cut a projection into its parts and each part into heads."""
-        cut = x.view(*x.shape[:2], parts, self.heads, -1)  # b t parts h d
-        return tuple(part.transpose(1, 2) for part in cut.unbind(2))
+    def answer(self, memory: Float[Tensor, "b s m"]) -> tuple[Float[Tensor, "b g s d"], Float[Tensor, "b g s d"]]:
+        """The keys and values of a memory."""
+        queries = self.sizes[0]
+        both = linear(memory, self.project.weight[queries:], self.project.bias[queries:])
+        key, value = both.chunk(2, dim=-1)
+        return self.key_norm(self.split(key)), self.split(value)
+
+    def split(self, x: Float[Tensor, "b t f"]) -> Float[Tensor, "b h t d"]:
+        """Cut vectors into heads."""
+        return x.view(*x.shape[:2], -1, self.head_dim).transpose(1, 2)
 
     def join(self, x: Float[Tensor, "b h t d"]) -> Float[Tensor, "b t m"]:
         """Put the heads next to each other and mix them."""
