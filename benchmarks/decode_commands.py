@@ -159,8 +159,8 @@ def notes(args: argparse.Namespace) -> list[str]:
         "text, the others from pieces to pieces",
         "one sentence: one after the other in one process, beyond the cold start",
         "cold start: a whole process that translates one sentence",
-        "every toolkit has weights of its own; the others' were trained for a few minutes, just long enough that "
-        "their sentences have the right length, so their BLEU says nothing about the toolkit",
+        "every toolkit has weights of its own. The others' are from a few hundred updates: their BLEU says nothing "
+        "about the toolkit, and where their sentences are shorter than mtcli's, their speed is flattered",
     ]
 
 

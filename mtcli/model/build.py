@@ -29,7 +29,7 @@ def refuse_impossible(settings: ModelSettings, joint: bool) -> None:
     if settings.tied_embeddings == "three-way" and not joint:
         reasons.append("three-way tied embeddings need a joint vocabulary; use --tied-embeddings two-way")
     if not reasons:  # what is read is known only of parts that fit together
-        reasons += idle(settings, plan)
+        reasons += idle(settings)
     if reasons:
         raise UsageError("this model cannot be built", *(f"- {reason}" for reason in reasons))
 
@@ -46,13 +46,19 @@ def plan_of(settings: ModelSettings) -> type[Plan]:
     return plan
 
 
-def idle(settings: ModelSettings, plan: type[Plan]) -> Iterator[str]:
+def idle(settings: ModelSettings) -> Iterator[str]:
     """A sentence for each changed setting that no part of the model reads.
 
     Settings that a preset states are left out: they were not chosen one by one.
     """
-    read = set(plan.reads).union(*(choice.reads for choice in plan.choices(settings)))
+    read = reads(settings) | settings_of_presets("model")
     for name, field in ModelSettings.model_fields.items():
         value = getattr(settings, name)
-        if value != field.default and name not in read and name not in settings_of_presets("model"):
+        if value != field.default and name not in read:
             yield f"{name} = {str(value).lower()} would change nothing: no part of this model reads it"
+
+
+def reads(settings: ModelSettings) -> set[str]:
+    """Every setting that the architecture or a chosen part of it reads."""
+    plan = plan_of(settings)
+    return set(plan.reads).union(*(choice.reads for choice in plan.choices(settings)))

@@ -1,54 +1,107 @@
-"""Every model that the catalogue allows, small, in float64, with random parameters: the laws run over these."""
+"""Every model that the catalogue allows, small, in float64, with random parameters: the laws run over these.
+
+The catalogue's product has three parts, each whole: attentions and positions of a Transformer (with pre-norm and
+ReLU), its other blocks (with full attention and sinusoids), and recurrent models. All three together would be
+hundreds of thousands of models; nothing in one part knows of the others but through `MultiHeadAttention`.
+"""
 
 from __future__ import annotations
 
 from itertools import product
 from typing import Any
 
+import pytest
 import torch
 
 from mtcli import catalog
 from mtcli.errors import UsageError
 from mtcli.layout import Batch
+from mtcli.model import build as building
 from mtcli.model.build import build
 from mtcli.model.seq2seq import Seq2Seq
 from mtcli.settings import ModelSettings
 
 VOCABULARY = 17
 
-CHOICES = {
-    "architecture": list(catalog.ARCHITECTURE),
+ATTENTIONS: dict[str, list[Any]] = {
     "encoder_attention": list(catalog.ATTENTION),
     "decoder_attention": list(catalog.ATTENTION),
     "cross_attention": list(catalog.ATTENTION),
     "positions": list(catalog.POSITION),
+}
+BLOCKS: dict[str, list[Any]] = {
     "norm": list(catalog.NORM),
+    "normalization": list(catalog.NORMALIZATION),
     "activation": list(catalog.ACTIVATION),
     "tied_embeddings": ["three-way", "two-way", "none"],
+    "key_value_heads": [0, 1],
+    "qk_norm": [False, True],
 }
+PARTS = (ATTENTIONS, BLOCKS)
+NAMED = {setting for choices in PARTS for setting in choices}
+
+NARROW = {
+    "window": 2,
+    "block_size": 3,
+    "stride": 2,
+    "rank": 4,
+    "features": 16,
+    "max_positions": 64,
+    "clip_distance": 3,
+    "relative_buckets": 8,
+    "relative_distance": 12,
+}
+"""Settings at which the tests' short sentences are long; a model gets those that it reads."""
 
 
 def settings(**changes: Any) -> ModelSettings:
     small = {"encoder_layers": 2, "decoder_layers": 2, "model_dim": 16, "feed_forward_dim": 24, "heads": 2}
-    return ModelSettings(**{**small, **changes})
+    chosen = ModelSettings(**{**small, **changes})
+    try:
+        read = building.reads(chosen)
+    except UsageError:  # a name that this architecture does not know
+        return chosen
+    return chosen.model_copy(update={k: v for k, v in NARROW.items() if k in read and k not in changes})
+
+
+def every() -> list[ModelSettings]:
+    """The product of the names of each part of the catalogue, whether it can be built or not."""
+    chosen = [dict(zip(part, values, strict=True)) for part in PARTS for values in product(*part.values())]
+    return list(dict.fromkeys(settings(**names) for names in chosen))
 
 
 def combinations() -> list[ModelSettings]:
-    """Every combination of names; those that `build` refuses are left out, and counted by a test of their own."""
-    every = [settings(**dict(zip(CHOICES, names, strict=True))) for names in product(*CHOICES.values())]
-    return [each for each in every if buildable(each)]
+    """Every combination that can be built; the others are refused, which a test of their own looks at."""
+    return [each for each in every() if buildable(each)]
+
+
+def parameters() -> list[Any]:
+    """The combinations as parameters of a law; those that differ from the plain model in two places are slow."""
+    return [pytest.param(each, id=name(each), marks=slow(each)) for each in combinations()]
+
+
+def slow(each: ModelSettings) -> list[pytest.MarkDecorator]:
+    different = sum(getattr(each, name) != ModelSettings.model_fields[name].default for name in NAMED)
+    return [pytest.mark.slow] if different > 1 else []
 
 
 def buildable(each: ModelSettings) -> bool:
     try:
-        build(each, VOCABULARY, VOCABULARY, joint=True)
+        building.refuse_impossible(each, joint=True)
     except UsageError:
         return False
     return True
 
 
 def name(each: ModelSettings) -> str:
-    return "-".join(str(getattr(each, choice)) for choice in CHOICES)
+    fields = ModelSettings.model_fields
+    changed = [
+        f"{setting}={getattr(each, setting)}"
+        for part in PARTS
+        for setting in part
+        if getattr(each, setting) != fields[setting].default
+    ]
+    return ",".join(changed) or "plain"
 
 
 def model(each: ModelSettings, seed: int = 0) -> Seq2Seq[Any]:

@@ -9,7 +9,7 @@ from mtcli.layout import Batch
 from mtcli.settings import ModelSettings
 from tests.laws import models
 
-ALL = pytest.mark.parametrize("settings", models.combinations(), ids=models.name)
+ALL = pytest.mark.parametrize("settings", models.parameters())
 TIGHT = {"rtol": 0, "atol": 1e-10}
 
 

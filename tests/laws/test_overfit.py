@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 import torch
 
-from mtcli import catalog
 from mtcli.decoding.sampling import greedy
 from mtcli.layout import Batch
 from mtcli.model.build import build
@@ -19,18 +18,20 @@ DIGITS = 4 + 10
 
 
 def variants() -> list[ModelSettings]:
-    """Each name of the catalogue at least once, the others being the first that work."""
-    plain = models.settings(model_dim=32, feed_forward_dim=64, heads=4, dropout=0.0)
-    each = [plain.model_copy(update={setting: name}) for setting, names in models.CHOICES.items() for name in names]
+    """Each name of the catalogue in each place where it can stand, the others being those of the plain model."""
+    size = {"model_dim": 32, "feed_forward_dim": 64, "heads": 4, "dropout": 0.0}
+    each = [
+        models.settings(**size, **{place: n}) for part in models.PARTS for place, names in part.items() for n in names
+    ]
     # Reversal needs positions: a model without them cannot learn it.
     return [v for v in dict.fromkeys(each) if models.buildable(v) and v.positions != "none"]
 
 
 def test_every_name_is_learnt_with() -> None:
-    used = {getattr(v, setting) for v in variants() for setting in models.CHOICES}
-    missing = {name for setting, names in models.CHOICES.items() for name in names} - used
-    assert missing <= {"none"}
-    assert set(catalog.ATTENTION) <= used
+    used = {(place, getattr(v, place)) for v in variants() for place in models.NAMED}
+    for table in ("encoder_attention", "positions", *models.BLOCKS):
+        names = {name for part in models.PARTS for name in part.get(table, [])} - {"none"}
+        assert {(table, name) for name in names} <= used
 
 
 @pytest.mark.parametrize("settings", variants(), ids=models.name)
