@@ -12,6 +12,7 @@ ARCHITECTURE = {"transformer": "mtcli.model.build_transformer:TransformerPlan"}
 ATTENTION = {
     "full": "mtcli.model.attention.full:FullAttention",
     "linear": "mtcli.model.attention.linear:LinearAttention",
+    "linformer": "mtcli.model.attention.linformer:LinformerAttention",
     "performer": "mtcli.model.attention.performer:PerformerAttention",
 }
 SCORE: dict[str, str] = {}
