@@ -9,7 +9,12 @@ from typing import Any
 from mtcli.errors import UsageError
 
 ARCHITECTURE = {"transformer": "mtcli.model.build_transformer:TransformerPlan"}
-ATTENTION = {"full": "mtcli.model.attention.full:FullAttention"}
+ATTENTION = {
+    "full": "mtcli.model.attention.full:FullAttention",
+    "linear": "mtcli.model.attention.linear:LinearAttention",
+    "linformer": "mtcli.model.attention.linformer:LinformerAttention",
+    "performer": "mtcli.model.attention.performer:PerformerAttention",
+}
 SCORE: dict[str, str] = {}
 CROSS_ATTENTION = ATTENTION | SCORE
 POSITION = {

@@ -84,7 +84,7 @@ class ModelSettings(Section):
     rank: int = setting(32, "linformer: keys and values that a whole source is reduced to", "refuse", ge=1)
     features: int = setting(128, "performer: random features of each head", "refuse", ge=1)
     redraw_every: int = setting(
-        0, "performer: training steps after which its features are drawn anew; 0: never", "refuse", ge=0
+        0, "performer: training batches after which its features are drawn anew; 0: never", "refuse", ge=0
     )
     max_positions: int = setting(
         1024, "tokens, EOS included, of the longest sentence for learned positions and linformer", "refuse", ge=1

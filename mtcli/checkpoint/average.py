@@ -19,13 +19,15 @@ def average(paths: Sequence[Path]) -> Checkpoint:
     """The mean of the weights at `paths`, with recipe, tokenizer and step of the last one; no scores, not resumable.
 
     Sums are float64, so that float32 and shorter numbers are rounded once, at the end; tensors that do not hold
-    floating-point numbers must be equal. Only two checkpoints are in memory at a time. Raises `ModelError` if one is
-    damaged, or if two differ in anything but weights and settings that a resumed run may change.
+    floating-point numbers must be equal; what is drawn at random, and not learned, is the last one's. Only two
+    checkpoints are in memory at a time. Raises `ModelError` if one is damaged, or if two differ in anything but
+    weights and settings that a resumed run may change.
     """
     assert paths, "there is nothing to average"
     last = store.load(paths[-1])
     ties = tensors.tied(last.weights)
-    sums = {name: last.weights[name].to(torch.float64) for name in set(ties.values()) if averaged(last.weights[name])}
+    learned = [name for name in set(ties.values()) if averaged(last.weights[name]) and not drawn(name)]
+    sums = {name: last.weights[name].to(torch.float64) for name in learned}
     for path in paths[:-1]:
         other = store.load(path)
         require_same(last, other, paths[-1], path)
@@ -65,6 +67,11 @@ def averaged(tensor: Tensor) -> bool:
     return tensor.is_floating_point()
 
 
+def drawn(name: str) -> bool:
+    """Whether a tensor is of a module called `drawn`: random vectors, whose mean would be none of them."""
+    return "drawn" in name.split(".")
+
+
 def require_same(one: Checkpoint, other: Checkpoint, path: Path, other_path: Path) -> None:
     """Raise `ModelError` with all that keeps two checkpoints from being averaged."""
     changed = recipes.changes(one.recipe, other.recipe)["refuse"]
@@ -78,7 +85,7 @@ def require_same(one: Checkpoint, other: Checkpoint, path: Path, other_path: Pat
         mine, theirs = one.weights[name], other.weights[name]
         if mine.shape != theirs.shape or mine.dtype != theirs.dtype:
             reasons.append(f"{name} is {described(mine)} and {described(theirs)}")
-        elif not averaged(mine) and not torch.equal(mine, theirs):
+        elif not averaged(mine) and not drawn(name) and not torch.equal(mine, theirs):
             reasons.append(f"{name} differs and cannot be averaged")
     if reasons:
         raise ModelError(f"{path} and {other_path} cannot be averaged", *reasons[:10])

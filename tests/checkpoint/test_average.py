@@ -59,6 +59,14 @@ def test_ties_and_types_survive_saving(paths: list[Path], tmp_path: Path) -> Non
     assert "training.json" not in os.listdir(tmp_path / "average")
 
 
+def test_what_is_drawn_at_random_is_the_last_ones(paths: list[Path], tmp_path: Path) -> None:
+    """The mean of random vectors is shorter than any of them, and a count has no mean."""
+    own = [{"mixer.drawn.matrix": torch.full((2, 2), float(i)), "mixer.drawn.count": torch.tensor(i)} for i in (1, 2)]
+    changed = [replace(same_counts(example(1), weights=weights), step=i) for i, weights in enumerate(own)]
+    found = average.average([store.save(tmp_path / "drawn", each) for each in changed]).weights
+    assert identical({name: found[name] for name in own[1]}, own[1])
+
+
 def other_setting(checkpoint: Checkpoint) -> Checkpoint:
     model = checkpoint.recipe.model.model_copy(update={"heads": 2})
     return replace(checkpoint, recipe=checkpoint.recipe.model_copy(update={"model": model}))

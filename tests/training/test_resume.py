@@ -83,6 +83,15 @@ def test_interrupted_anywhere(step: int, corpora: Path, whole: Trained, tmp_path
     assert same_state(again.checkpoint(20), whole.checkpoint(20))
 
 
+def test_random_features_are_drawn_anew_as_without_a_stop(corpora: Path, tmp_path: Path) -> None:
+    flags = wishes(corpora, encoder_attention="performer", features=8, redraw_every=3, max_steps=8, save_every=4)
+    uninterrupted = run(flags, tmp_path / "whole")
+    run({**flags, "max_steps": 5}, tmp_path / "parts")
+    assert same_weights(run(flags, tmp_path / "parts").checkpoint(8), uninterrupted.checkpoint(8))
+    drawn = [uninterrupted.checkpoint(step).weights for step in (4, 8)]
+    assert all(not torch.equal(x, drawn[1][name]) for name, x in drawn[0].items() if ".drawn." in name)
+
+
 @pytest.mark.parametrize("changes", [{}, {"schedule": "cosine", "decay_steps": 30}, {"schedule": "constant"}])
 def test_a_finished_run_goes_on_to_a_larger_end(changes: dict[str, Any], corpora: Path, tmp_path: Path) -> None:
     flags = wishes(corpora, **changes)
