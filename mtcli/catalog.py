@@ -20,6 +20,11 @@ CROSS_ATTENTION = ATTENTION | SCORE
 POSITION = {
     "none": "mtcli.model.position:Position",
     "sinusoidal": "mtcli.model.position:Sinusoidal",
+    "learned": "mtcli.model.positions.learned:Learned",
+    "shaw": "mtcli.model.positions.shaw:Shaw",
+    "t5": "mtcli.model.positions.t5:T5",
+    "rope": "mtcli.model.positions.rope:Rope",
+    "alibi": "mtcli.model.positions.alibi:Alibi",
 }
 ACTIVATION = {"relu": "torch.nn.functional:relu"}
 NORMALIZATION = {"layernorm": "torch.nn:LayerNorm"}

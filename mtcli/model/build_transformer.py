@@ -74,8 +74,9 @@ class TransformerPlan(Plan):
 
 
 def misplaced(settings: ModelSettings) -> Iterator[str]:
-    """Why the positions cannot enter the self-attentions."""
+    """Why the positions are impossible, or cannot enter the self-attentions."""
     kind = positions(settings)
+    yield from kind.reasons(settings)
     for name in dict.fromkeys((settings.encoder_attention, settings.decoder_attention)):
         attention: type[Mechanism] = catalog.load("attention", name)
         if (kind.changes_logits or kind.changes_values) and not attention.supports_bias:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import ClassVar
 
 import torch
@@ -32,6 +33,11 @@ class Position(Choice, nn.Module):
     def directed(cls, settings: ModelSettings, causal: bool) -> Position:
         """The encoding of a stack in which tokens see each other, or, if `causal`, only their past."""
         return cls.of(settings)
+
+    @classmethod
+    def reasons(cls, settings: ModelSettings) -> Iterator[str]:
+        """Why these settings allow no such encoding."""
+        yield from ()
 
     def embed(self, x: Float[Tensor, "b t m"], first: int) -> Float[Tensor, "b t m"]:
         """Change token embeddings that stand at positions `first`, `first + 1`, ..."""
@@ -75,9 +81,20 @@ class Sinusoidal(Position):
 
 def sinusoids(length: int, dim: int) -> Float[Tensor, "t m"]:
     """`sin(t / 10000^(2i/dim))` in column 2i and the cosine of the same angle in column 2i + 1."""
-    # float64: at position 5,000 an fp32 angle is off by 3e-4, more than neighbouring positions differ in slow waves
-    position = torch.arange(length, dtype=torch.float64)
-    frequency = torch.exp(torch.arange(0, dim, 2, dtype=torch.float64) * (-math.log(10000.0) / dim))
-    angle = position[:, None] * frequency
+    angle = angles(length, dim, 10000.0)
     waves = torch.stack((angle.sin(), angle.cos()), dim=-1).flatten(1)  # t i 2 -> t m
     return waves[:, :dim].float()
+
+
+def angles(length: int, dim: int, base: float) -> Float[Tensor, "t i"]:
+    """`t / base^(2i/dim)`: the angle of each position in each wave, two columns to a wave."""
+    # float64: at position 5,000 an fp32 angle is off by 3e-4, more than neighbouring positions differ in slow waves
+    position = torch.arange(length, dtype=torch.float64)
+    frequency = torch.exp(torch.arange(0, dim, 2, dtype=torch.float64) * (-math.log(base) / dim))
+    return position[:, None] * frequency
+
+
+def of_heads(values: Float[Tensor, "h *o q k"], query: Float[Tensor, "b h *n q d"]) -> Float[Tensor, "1 h *#n q k"]:
+    """A value for each head and offset as a bias for `query`, which may have more dimensions after the heads."""
+    missing = query.dim() - values.dim() - 1
+    return values[(None, slice(None), *[None] * missing)]

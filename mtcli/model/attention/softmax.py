@@ -30,6 +30,8 @@ def attend(
     bias = position.bias(query, offsets)
     if not position.changes_values:
         if bias is not None:
+            # Autocast would round an fp32 bias itself, and the lowest number of fp32 to minus infinity.
+            bias = bias.to(value.dtype)
             mask = bias if mask is None else limited(bias, mask)
         return scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=dropout_p)
     logits = query @ key.transpose(-1, -2) * query.shape[-1] ** -0.5
@@ -47,7 +49,7 @@ def softmax(logits: Float[Tensor, "*n k"]) -> Float[Tensor, "*n k"]:
     return torch.softmax(logits, dim=-1, dtype=torch.promote_types(logits.dtype, torch.float32)).to(logits.dtype)
 
 
-def limited(logits: Float[Tensor, "*n q k"], mask: Bool[Tensor, "... #q k"]) -> Float[Tensor, "*n q k"]:
+def limited(logits: Float[Tensor, "... q k"], mask: Bool[Tensor, "... #q k"]) -> Float[Tensor, "... q k"]:
     """The logits where attention is allowed, and the lowest number where it is not.
 
     Its weight is exactly 0 beside any other; unlike minus infinity, it gives no NaN where nothing is allowed.

@@ -1,0 +1,1 @@
+"""Positional encodings beside the plain ones of `mtcli.model.position`, one in each file."""

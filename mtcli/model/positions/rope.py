@@ -1,0 +1,54 @@
+"""Rotary position embedding (Su et al. 2021, 3.2.2): queries and keys turn by angles that grow with the position."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from mtcli.model.position import Position, angles
+from mtcli.settings import ModelSettings
+
+
+class Rope(Position):
+    """Turns each two neighbouring numbers of a head by `t / rope_base^(2i/head_dim)` at position `t`.
+
+    The product of a query and a key then depends on their offset only (eq. 16).
+    """
+
+    reads = ("head_dim", "rope_base")
+    rotates = True
+    table: Tensor
+
+    def __init__(self, head_dim: int, rope_base: float) -> None:
+        super().__init__()
+        self.head_dim = head_dim
+        self.rope_base = rope_base
+        self.register_buffer("table", turns(512, head_dim, rope_base), persistent=False)
+
+    @classmethod
+    def reasons(cls, settings: ModelSettings) -> Iterator[str]:
+        """An odd number has no partner to turn with."""
+        if settings.head_dim % 2:
+            yield f"rope turns pairs of numbers, but a head has {settings.head_dim}; change --model-dim or --heads"
+
+    def rotate(self, x: Float[Tensor, "b h t d"], first: int) -> Float[Tensor, "b h t d"]:
+        """Turn queries or keys; the table grows when a sentence is longer than any before."""
+        last = first + x.shape[2]
+        if last > len(self.table):
+            # A table that grew in inference mode could not be part of a later gradient.
+            with torch.inference_mode(False):
+                self.table = turns(2 * last, self.head_dim, self.rope_base).to(self.table.device)
+        cos, sin = self.table[first:last].unbind(-1)
+        one, other = x.view(*x.shape[:-1], -1, 2).unbind(-1)
+        # The table is fp32, so the products are too, whatever autocast made of `x`: only the result is rounded.
+        turned = torch.stack((one * cos - other * sin, one * sin + other * cos), dim=-1)
+        return turned.flatten(-2).to(x.dtype)  # b h t i 2 -> b h t d
+
+
+def turns(length: int, dim: int, base: float) -> Float[Tensor, "t i 2"]:
+    """Cosine and sine of each position's angle in each wave."""
+    angle = angles(length, dim, base)
+    return torch.stack((angle.cos(), angle.sin()), dim=-1).float()
