@@ -9,7 +9,12 @@ from typing import Any
 from mtcli.errors import UsageError
 
 ARCHITECTURE = {"transformer": "mtcli.model.build_transformer:TransformerPlan"}
-ATTENTION = {"full": "mtcli.model.attention.full:FullAttention"}
+ATTENTION = {
+    "full": "mtcli.model.attention.full:FullAttention",
+    "block-local": "mtcli.model.attention.block_local:BlockLocalAttention",
+    "longformer": "mtcli.model.attention.longformer:LongformerAttention",
+    "sparse": "mtcli.model.attention.sparse:SparseAttention",
+}
 SCORE: dict[str, str] = {}
 CROSS_ATTENTION = ATTENTION | SCORE
 POSITION = {

@@ -47,7 +47,7 @@ def softmax(logits: Float[Tensor, "*n k"]) -> Float[Tensor, "*n k"]:
     return torch.softmax(logits, dim=-1, dtype=torch.promote_types(logits.dtype, torch.float32)).to(logits.dtype)
 
 
-def limited(logits: Float[Tensor, "*n q k"], mask: Bool[Tensor, "... #q k"]) -> Float[Tensor, "*n q k"]:
+def limited(logits: Float[Tensor, "... q k"], mask: Bool[Tensor, "... #q k"]) -> Float[Tensor, "... q k"]:
     """The logits where attention is allowed, and the lowest number where it is not.
 
     Its weight is exactly 0 beside any other; unlike minus infinity, it gives no NaN where nothing is allowed.
