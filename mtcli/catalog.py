@@ -14,6 +14,9 @@ ATTENTION = {
     "linear": "mtcli.model.attention.linear:LinearAttention",
     "linformer": "mtcli.model.attention.linformer:LinformerAttention",
     "performer": "mtcli.model.attention.performer:PerformerAttention",
+    "block-local": "mtcli.model.attention.block_local:BlockLocalAttention",
+    "longformer": "mtcli.model.attention.longformer:LongformerAttention",
+    "sparse": "mtcli.model.attention.sparse:SparseAttention",
 }
 SCORE: dict[str, str] = {}
 CROSS_ATTENTION = ATTENTION | SCORE
