@@ -48,6 +48,12 @@ DECODING = {
     "sample": "mtcli.decoding.sampling:sample",
 }
 METRIC = {"bleu": "mtcli.evaluation:bleu", "chrf": "mtcli.evaluation:chrf", "ter": "mtcli.evaluation:ter"}
+TASK = {
+    "copy": "mtcli.data.probes:copy",
+    "reverse": "mtcli.data.probes:reverse",
+    "sort": "mtcli.data.probes:sort",
+    "memory-game": "mtcli.data.probes:memory_game",
+}
 PROTOCOL = {"raw": "mtcli.evaluation:raw", "multi30k-lc": "mtcli.protocol:multi30k_lc"}
 
 TABLES = {
@@ -63,6 +69,7 @@ TABLES = {
     "decoding": DECODING,
     "metric": METRIC,
     "protocol": PROTOCOL,
+    "task": TASK,
 }
 
 

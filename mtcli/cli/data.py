@@ -1,4 +1,4 @@
-"""`mtcli data`: look at a corpus before training on it."""
+"""`mtcli data`: look at a corpus before training on it, or make one up."""
 
 from __future__ import annotations
 
@@ -7,19 +7,17 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from shlex import quote
 from typing import Annotated, Any
 
 import typer
 
+from mtcli import catalog
 from mtcli.cli.facts import plain
 from mtcli.cli.flags import with_settings
+from mtcli.errors import UsageError
 
-app = typer.Typer(help="Look at a corpus before training on it.", no_args_is_help=True)
-
-
-@app.callback()
-def root() -> None:
-    """Look at a corpus before training on it."""
+app = typer.Typer(help="Look at a corpus before training on it, or make one up.", no_args_is_help=True)
 
 
 @app.command("check")
@@ -94,3 +92,35 @@ def dropped(found: dict[str, Any]) -> Counter[str]:
     for account in found["corpora"].values():
         total.update(account["dropped"])
     return total
+
+
+@app.command("generate")
+@with_settings("data", only=("source_lang", "target_lang"), extra=("seed",))
+def generate(
+    task: Annotated[str, typer.Argument(help=", ".join(catalog.TASK))],
+    output: Annotated[Path, typer.Option("--output", "-o", help="prefix of the two files")],
+    typed: dict[str, Any],
+    lines: Annotated[int, typer.Option(help="sentence pairs")] = 10_000,
+    min_length: Annotated[int, typer.Option(help="symbols of the shortest source")] = 1,
+    max_length: Annotated[int, typer.Option(help="symbols of the longest source")] = 20,
+    symbols: Annotated[int | None, typer.Option(help="size of the alphabet [default: 10; memory-game: 2]")] = None,
+) -> None:
+    """Write a made-up corpus that shows what a model can learn: the same for the same seed.
+
+    copy, reverse and sort do so to random rows of symbols. In the memory game a row of a continues with a, but one b
+    anywhere before means b.
+    """
+    from mtcli import recipe as recipes
+    from mtcli.data.probes import Probe, write
+
+    recipe = recipes.resolve({}, typed)
+    source, target = recipe.data.source_lang or "in", recipe.data.target_lang or "out"
+    if source == target:
+        raise UsageError(
+            f"source and target cannot both be {source!r}: they are two files", "for example: -s in -t out"
+        )
+    files = [Path(f"{output}.{language}") for language in (source, target)]
+    write(Probe(task, min_length, max_length, symbols), lines, recipe.training.seed, *files)
+    print(f"wrote {lines:,} pairs to {files[0]} and {files[1]}", file=sys.stderr)
+    languages = f"-s {quote(source)} -t {quote(target)}"
+    print(f"next: mtcli train --train {quote(str(output))} {languages} --valid ...", file=sys.stderr)

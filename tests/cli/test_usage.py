@@ -47,6 +47,17 @@ WRONG = {
     "tokenizer train CORPUS/train -s en -t de -o NEW --vocab-size 20": "too small for this text",
     "tokenizer encode -m MODEL --side left": "there is no side 'left'",
     "data check CORPUS/train": "-s and -t",
+    "data generate": "missing argument",
+    "data generate copy": "missing option '--output'",
+    "data generate revers -o NEW": "did you mean 'reverse'?",
+    "data generate copy -o NEW --lines 0": "at least 1 line, not 0",
+    "data generate copy -o NEW --lines many": "--lines",
+    "data generate copy -o NEW --min-length 0": "at least 1 symbol, not 0",
+    "data generate copy -o NEW --max-length -3": "the longest sentence, -3, is shorter than the shortest, 1",
+    "data generate copy -o NEW --symbols 27": "2 to 26 symbols, not 27",
+    "data generate memory-game -o NEW --symbols 5": "memory-game has 2 symbols, not 5",
+    "data generate copy -o NEW --seed -1": "seed",
+    "data generate copy -o NEW -s x -t x": "they are two files",
 }
 
 
