@@ -280,13 +280,13 @@ def test_a_query_that_sees_nothing_stays_finite(name: str, dtype: torch.dtype) -
 
 
 @pytest.mark.parametrize("name", ["t5", "alibi"])
-def test_a_bias_takes_the_type_of_what_it_joins(name: str) -> None:
-    """Left to autocast, the cast would come after the mask, and make minus infinity of its lowest number."""
-    position, x = made(name).float(), drawn(1, HEADS, 4, DIM).bfloat16()
-    mask = torch.ones(4, 4, dtype=torch.bool).tril()
-    narrow = attend(x, x, x, mask, between(4, 4), position, 0.0)
-    wide = attend(x.float(), x.float(), x.float(), mask, between(4, 4), position, 0.0)
-    assert narrow.dtype == torch.bfloat16
+def test_autocast_leaves_even_a_query_that_sees_nothing_as_in_fp32(name: str) -> None:
+    """An fp32 bias left to autocast's own cast would hold minus infinity, and the query's result would be another."""
+    position, x = made(name).float(), drawn(1, HEADS, 4, DIM).float()
+    mask = torch.ones(4, 4, dtype=torch.bool).tril(-1)
+    wide = attend(x, x, x, mask, between(4, 4), position, 0.0)
+    with torch.autocast("cpu", torch.bfloat16):
+        narrow = attend(x.bfloat16(), x.bfloat16(), x.bfloat16(), mask, between(4, 4), position, 0.0)
     torch.testing.assert_close(narrow.float(), wide, rtol=0.05, atol=0.05)
 
 
