@@ -79,7 +79,7 @@ class Drawn(nn.Module):
 
     def count(self, redraw_every: int) -> None:
         """Begin another batch, with new vectors if `redraw_every` batches have had the present ones."""
-        if self.batches and self.batches % redraw_every == 0:
+        if self.batches % redraw_every == 0:  # at the first batch, the present ones come again
             # A new tensor: the old one may still be needed by a backward pass.
             features, head_dim = self.matrix.shape
             drawn = orthogonal_gaussian(features, head_dim, self.seed + self.batches // redraw_every)

@@ -136,7 +136,8 @@ def changes(seen: list[Tensor]) -> list[bool]:
 )
 def test_vectors_are_drawn_anew_when_their_batches_are_over(redraw_every: int, changed: list[int]) -> None:
     mechanism = made(redraw_every=redraw_every).train()
-    assert changes([batch(mechanism) for _ in range(9)]) == changed
+    first = mechanism.drawn.matrix.clone()
+    assert changes([first, *(batch(mechanism) for _ in range(9))]) == [0, *changed]
 
 
 def test_no_two_draws_are_alike() -> None:
@@ -189,11 +190,26 @@ def test_all_that_is_random_goes_by_the_name_that_averaging_knows() -> None:
     assert all(average.drawn(f"encoder.blocks.0.{name}") for name in mechanism.state_dict())
 
 
-def test_weights_of_long_keys_are_as_good_as_those_of_short_ones() -> None:
-    """In fp32, up to keys six times as long as unit variance makes them."""
+@pytest.mark.parametrize(("of_query", "of_key"), [(1, 6), (40, 1)])
+def test_long_vectors_lose_nothing_in_fp32(of_query: int, of_key: int) -> None:
+    """Queries may be as long as they like, and keys six times as long as unit variance makes them."""
     mechanism, layout = made(64), rows(12)
     query, key, value = heads(layout, dim=DIM)
-    attend = Attend(layout, layout, causal=True)
-    exact = mechanism(query, 6 * key, value, attend, NONE)
-    short = mechanism.float()(query.float(), 6 * key.float(), value.float(), attend, NONE)
+    given, attend = (of_query * query, of_key * key, value), Attend(layout, layout, causal=True)
+    exact = mechanism(*given, attend, NONE)
+    short = mechanism.float()(*(x.float() for x in given), attend, NONE)
     torch.testing.assert_close(short.double(), exact, rtol=0, atol=1e-3)
+
+
+@pytest.mark.parametrize("causal", [False, True])
+def test_keys_that_equal_a_random_vector_do_not_overflow(causal: bool) -> None:
+    """A wide head's exponents could reach half the squared length of its vectors, more than fp32 can hold."""
+    torch.manual_seed(1)
+    mechanism, layout = PerformerAttention(4, 0, 256), rows(70)
+    key = mechanism.drawn.matrix.repeat(1, 1, 18, 1)[:, :, :70] * 256**0.25
+    assert mechanism.exponents(key).amax() > 100
+    given = [key.clone().requires_grad_() for _ in range(3)]
+    mixed = mechanism(*given, Attend(layout, layout, causal=causal), NONE)
+    mixed.sum().backward()
+    assert mixed.isfinite().all()
+    assert all(x.grad is not None and bool(x.grad.isfinite().all()) for x in given)
