@@ -16,9 +16,17 @@ POSITION = {
     "none": "mtcli.model.position:Position",
     "sinusoidal": "mtcli.model.position:Sinusoidal",
 }
-ACTIVATION = {"relu": "torch.nn.functional:relu"}
-NORMALIZATION = {"layernorm": "torch.nn:LayerNorm"}
-NORM = {"pre": "mtcli.model.residual:PreNorm", "post": "mtcli.model.residual:PostNorm"}
+ACTIVATION = {
+    "relu": "mtcli.model.feed_forward:FeedForward",
+    "gelu": "mtcli.model.feed_forward:GeluFeedForward",
+    "swiglu": "mtcli.model.feed_forward:SwigluFeedForward",
+}
+NORMALIZATION = {"layernorm": "torch.nn:LayerNorm", "rmsnorm": "mtcli.model.normalization:RMSNorm"}
+NORM = {
+    "pre": "mtcli.model.residual:PreNorm",
+    "post": "mtcli.model.residual:PostNorm",
+    "deep": "mtcli.model.residual:DeepNorm",
+}
 OPTIMIZER = {"adamw": "mtcli.training.optimizer:adamw"}
 SCHEDULE = {
     "inverse-sqrt": "mtcli.training.schedule:inverse_sqrt",

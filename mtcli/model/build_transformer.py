@@ -146,19 +146,19 @@ def attention(settings: ModelSettings, place: str, position: Position) -> MultiH
 
 def feed_forward(settings: ModelSettings) -> FeedForward:
     """The feed-forward network of one layer."""
-    activation = catalog.load("activation", settings.activation)
-    return FeedForward(settings.model_dim, settings.feed_forward_dim, activation, settings.activation_dropout)
+    kind: type[FeedForward] = catalog.load("activation", settings.activation)
+    return kind(settings.model_dim, settings.feed_forward_dim, settings.activation_dropout)
 
 
 def encoder_block(settings: ModelSettings, places: Places) -> EncoderBlock:
     """One layer of the encoder."""
-    residual = partial(residual_kind(settings), normed(settings), settings.dropout)
+    residual = partial(residual_kind(settings).directed, settings, normed(settings), causal=False)
     return EncoderBlock(attention(settings, "encoder_attention", places.of_layer()), feed_forward(settings), residual)
 
 
 def decoder_block(settings: ModelSettings, places: Places) -> DecoderBlock:
     """One layer of the decoder."""
-    residual = partial(residual_kind(settings), normed(settings), settings.dropout)
+    residual = partial(residual_kind(settings).directed, settings, normed(settings), causal=True)
     return DecoderBlock(
         attention(settings, "decoder_attention", places.of_layer()),
         attention(settings, "cross_attention", Position()),

@@ -22,10 +22,18 @@ CHOICES = {
     "decoder_attention": list(catalog.ATTENTION),
     "cross_attention": list(catalog.ATTENTION),
     "positions": list(catalog.POSITION),
+}
+"""What is combined with each other; blocks are combined among themselves, with full attention and sinusoids."""
+
+BLOCKS = {
     "norm": list(catalog.NORM),
+    "normalization": list(catalog.NORMALIZATION),
     "activation": list(catalog.ACTIVATION),
     "tied_embeddings": ["three-way", "two-way", "none"],
+    "key_value_heads": [0, 1],
+    "qk_norm": [False, True],
 }
+VARIED = ("encoder_layers", "decoder_layers", *CHOICES, *BLOCKS)
 
 
 def settings(**changes: Any) -> ModelSettings:
@@ -36,7 +44,14 @@ def settings(**changes: Any) -> ModelSettings:
 def combinations() -> list[ModelSettings]:
     """Every combination of names; those that `build` refuses are left out, and counted by a test of their own."""
     every = [settings(**dict(zip(CHOICES, names, strict=True))) for names in product(*CHOICES.values())]
-    return [each for each in every if buildable(each)]
+    return [each for each in dict.fromkeys([*every, *block_combinations()]) if buildable(each)]
+
+
+def block_combinations() -> list[ModelSettings]:
+    """Every combination of what a block is made of, and encoders and decoders of different depths."""
+    every = [settings(**dict(zip(BLOCKS, names, strict=True))) for names in product(*BLOCKS.values())]
+    depths = [{"encoder_layers": 6, "decoder_layers": 1}, {"encoder_layers": 1, "decoder_layers": 3}]
+    return [*every, *(settings(norm=norm, **depth) for norm in BLOCKS["norm"] for depth in depths)]
 
 
 def buildable(each: ModelSettings) -> bool:
@@ -48,7 +63,9 @@ def buildable(each: ModelSettings) -> bool:
 
 
 def name(each: ModelSettings) -> str:
-    return "-".join(str(getattr(each, choice)) for choice in CHOICES)
+    plain = settings()
+    changed = [f"{key}={getattr(each, key)}" for key in VARIED if getattr(each, key) != getattr(plain, key)]
+    return ",".join(changed) or "plain"
 
 
 def model(each: ModelSettings, seed: int = 0) -> Seq2Seq[Any]:

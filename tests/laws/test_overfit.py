@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -16,19 +18,20 @@ from mtcli.training.schedule import learning_rate
 from tests.laws import models
 
 DIGITS = 4 + 10
+NAMES: dict[str, Any] = models.CHOICES | models.BLOCKS
 
 
 def variants() -> list[ModelSettings]:
     """Each name of the catalogue at least once, the others being the first that work."""
     plain = models.settings(model_dim=32, feed_forward_dim=64, heads=4, dropout=0.0)
-    each = [plain.model_copy(update={setting: name}) for setting, names in models.CHOICES.items() for name in names]
+    each = [plain.model_copy(update={setting: name}) for setting, names in NAMES.items() for name in names]
     # Reversal needs positions: a model without them cannot learn it.
     return [v for v in dict.fromkeys(each) if models.buildable(v) and v.positions != "none"]
 
 
 def test_every_name_is_learnt_with() -> None:
-    used = {getattr(v, setting) for v in variants() for setting in models.CHOICES}
-    missing = {name for setting, names in models.CHOICES.items() for name in names} - used
+    used = {getattr(v, setting) for v in variants() for setting in NAMES}
+    missing = {name for setting, names in NAMES.items() for name in names} - used
     assert missing <= {"none"}
     assert set(catalog.ATTENTION) <= used
 

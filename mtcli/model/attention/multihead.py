@@ -20,8 +20,9 @@ from mtcli.model.position import Position
 class MultiHeadAttention(nn.Module):
     """Projections around a mechanism; `model_dim` is divided evenly among the `heads` of queries.
 
-    With fewer `key_value_heads`, several heads of queries share one of keys and values (Ainslie et al. 2023). With
-    `normalize`, queries and keys are normalised within each head (Henry et al. 2020), by norms that it makes.
+    With fewer `key_value_heads`, several heads of queries share one of keys and values (Ainslie et al. 2023; with
+    one, Shazeer 2019). With `normalize`, queries and keys are normalised within each head, which bounds the logits
+    (Henry et al. 2020, with the learned norms of Dehghani et al. 2023), by norms that it makes.
     `position` is the encoding of the tokens' order, and the empty one where two sequences meet.
     """
 
@@ -49,6 +50,13 @@ class MultiHeadAttention(nn.Module):
         nn.init.zeros_(self.merge.bias)
         self.query_norm = normalize(self.head_dim) if normalize else nn.Identity()
         self.key_norm = normalize(self.head_dim) if normalize else nn.Identity()
+
+    @torch.no_grad()
+    def scale(self, gain: float) -> None:
+        """Multiply the matrices that values pass through; queries and keys only weigh them."""
+        values = self.project.weight[-self.sizes[-1] :]
+        for matrix in (values, self.merge.weight):
+            matrix.mul_(gain)
 
     def forward(self, x: Float[Tensor, "b t m"], attend: Attend) -> Float[Tensor, "b t m"]:
         """Let the tokens of `x` attend to each other."""
