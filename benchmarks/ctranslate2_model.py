@@ -43,8 +43,6 @@ def convert(checkpoint: Path, out: Path) -> None:
         # Checkpoints older than a setting lack it, and have what is expected.
         if settings.get(name, value) != value:
             raise ValueError(f"{name} is {settings[name]!r}; only {value!r} can be converted")
-    if settings["norm"] not in ("pre", "post"):
-        raise ValueError(f"norm is {settings['norm']!r}; only 'pre' and 'post' can be converted")
     weights = read_weights(checkpoint / "model.safetensors")
     layers = settings["encoder_layers"], settings["decoder_layers"]
     spec = TransformerSpec.from_config(layers, settings["heads"], pre_norm=settings["norm"] == "pre")

@@ -22,11 +22,7 @@ ACTIVATION = {
     "swiglu": "mtcli.model.feed_forward:SwigluFeedForward",
 }
 NORMALIZATION = {"layernorm": "torch.nn:LayerNorm", "rmsnorm": "mtcli.model.normalization:RMSNorm"}
-NORM = {
-    "pre": "mtcli.model.residual:PreNorm",
-    "post": "mtcli.model.residual:PostNorm",
-    "deep": "mtcli.model.residual:DeepNorm",
-}
+NORM = {"pre": "mtcli.model.residual:PreNorm", "post": "mtcli.model.residual:PostNorm"}
 OPTIMIZER = {"adamw": "mtcli.training.optimizer:adamw"}
 SCHEDULE = {
     "inverse-sqrt": "mtcli.training.schedule:inverse_sqrt",

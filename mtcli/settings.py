@@ -66,9 +66,7 @@ class ModelSettings(Section):
     decoder_attention: str = setting("full", "attention of the decoder to its past", "refuse")
     cross_attention: str = setting("full", "attention of the decoder to the encoder", "refuse")
     positions: str = setting("sinusoidal", "how the model knows the order of tokens", "refuse")
-    norm: str = setting(
-        "pre", "where norms stand: pre, before each branch; post, after it; deep, post for many layers", "refuse"
-    )
+    norm: str = setting("pre", "where norms stand: before each residual branch, or after it", "refuse")
     normalization: str = setting("layernorm", "how vectors are normalised", "refuse")
     activation: str = setting("relu", "non-linearity inside the feed-forward blocks", "refuse")
     key_value_heads: int = setting(

@@ -13,27 +13,23 @@ from mtcli.model.dropout import Dropout
 
 
 class FeedForward(nn.Module):
-    """`W2 relu(W1 x + b1) + b2` for each token alone (Vaswani et al. 2017, eq. 2)."""
+    """`W2 relu(W1 x + b1) + b2` for each token alone (Vaswani et al. 2017, eq. 2).
+
+    `gain` multiplies the first values of its matrices.
+    """
 
     parts: ClassVar[int] = 1
     """Vectors of width `inner_dim` that the non-linearity makes one of."""
 
-    def __init__(self, model_dim: int, inner_dim: int, dropout: float) -> None:
+    def __init__(self, model_dim: int, inner_dim: int, dropout: float, gain: float = 1.0) -> None:
         super().__init__()
         self.widen = nn.Linear(model_dim, self.parts * inner_dim)
         self.narrow = nn.Linear(inner_dim, model_dim)
         self.dropout = Dropout(dropout)
         for matrix in (*self.widen.weight.chunk(self.parts), self.narrow.weight):
-            nn.init.xavier_uniform_(matrix)
+            nn.init.xavier_uniform_(matrix, gain)
         nn.init.zeros_(self.widen.bias)
         nn.init.zeros_(self.narrow.bias)
-
-    @torch.no_grad()
-    def scale(self, gain: float) -> None:
-        """Multiply the matrices that values pass through; a gate only weighs them."""
-        values = self.widen.weight[-self.narrow.in_features :]
-        for matrix in (values, self.narrow.weight):
-            matrix.mul_(gain)
 
     def forward(self, x: Float[Tensor, "b t m"]) -> Float[Tensor, "b t m"]:
         """Mix within each token."""

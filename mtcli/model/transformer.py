@@ -107,8 +107,6 @@ class EncoderBlock(nn.Module):
         self.feed_forward = feed_forward
         self.attention_residual = residual()
         self.feed_forward_residual = residual()
-        attention.scale(self.attention_residual.gain)
-        feed_forward.scale(self.feed_forward_residual.gain)
 
     def forward(self, x: Float[Tensor, "b s m"], attend: Attend) -> Float[Tensor, "b s m"]:
         """Mix over tokens, then within each."""
@@ -162,9 +160,6 @@ class DecoderBlock(nn.Module):
         self.attention_residual = residual()
         self.cross_residual = residual()
         self.feed_forward_residual = residual()
-        attention.scale(self.attention_residual.gain)
-        cross_attention.scale(self.cross_residual.gain)
-        feed_forward.scale(self.feed_forward_residual.gain)
 
     def forward(
         self, x: Float[Tensor, "b t m"], memory: Float[Tensor, "b s m"], to_past: Attend, to_memory: Attend

@@ -29,11 +29,16 @@ BLOCKS = {
     "norm": list(catalog.NORM),
     "normalization": list(catalog.NORMALIZATION),
     "activation": list(catalog.ACTIVATION),
-    "tied_embeddings": ["three-way", "two-way", "none"],
     "key_value_heads": [0, 1],
     "qk_norm": [False, True],
 }
-VARIED = ("encoder_layers", "decoder_layers", *CHOICES, *BLOCKS)
+
+AROUND: dict[str, list[Any]] = {
+    "tied_embeddings": ["three-way", "two-way", "none"],
+    "encoder_layers": [1, 6],
+    "decoder_layers": [1, 3],
+}
+"""What surrounds the blocks: each value stands in one model, because it meets every block alike."""
 
 
 def settings(**changes: Any) -> ModelSettings:
@@ -48,10 +53,9 @@ def combinations() -> list[ModelSettings]:
 
 
 def block_combinations() -> list[ModelSettings]:
-    """Every combination of what a block is made of, and encoders and decoders of different depths."""
+    """Every combination of what a block is made of, and each value of what surrounds the blocks."""
     every = [settings(**dict(zip(BLOCKS, names, strict=True))) for names in product(*BLOCKS.values())]
-    depths = [{"encoder_layers": 6, "decoder_layers": 1}, {"encoder_layers": 1, "decoder_layers": 3}]
-    return [*every, *(settings(norm=norm, **depth) for norm in BLOCKS["norm"] for depth in depths)]
+    return [*every, *(settings(**{name: value}) for name, values in AROUND.items() for value in values)]
 
 
 def buildable(each: ModelSettings) -> bool:
@@ -64,7 +68,11 @@ def buildable(each: ModelSettings) -> bool:
 
 def name(each: ModelSettings) -> str:
     plain = settings()
-    changed = [f"{key}={getattr(each, key)}" for key in VARIED if getattr(each, key) != getattr(plain, key)]
+    changed = [
+        f"{key}={getattr(each, key)}"
+        for key in (*CHOICES, *BLOCKS, *AROUND)
+        if getattr(each, key) != getattr(plain, key)
+    ]
     return ",".join(changed) or "plain"
 
 

@@ -18,7 +18,7 @@ from mtcli.training.schedule import learning_rate
 from tests.laws import models
 
 DIGITS = 4 + 10
-NAMES: dict[str, Any] = models.CHOICES | models.BLOCKS
+NAMES: dict[str, Any] = models.CHOICES | models.BLOCKS | models.AROUND
 
 
 def variants() -> list[ModelSettings]:
