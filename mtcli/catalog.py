@@ -29,8 +29,12 @@ POSITION = {
     "rope": "mtcli.model.positions.rope:Rope",
     "alibi": "mtcli.model.positions.alibi:Alibi",
 }
-ACTIVATION = {"relu": "torch.nn.functional:relu"}
-NORMALIZATION = {"layernorm": "torch.nn:LayerNorm"}
+ACTIVATION = {
+    "relu": "mtcli.model.feed_forward:FeedForward",
+    "gelu": "mtcli.model.feed_forward:GeluFeedForward",
+    "swiglu": "mtcli.model.feed_forward:SwigluFeedForward",
+}
+NORMALIZATION = {"layernorm": "torch.nn:LayerNorm", "rmsnorm": "mtcli.model.normalization:RMSNorm"}
 NORM = {"pre": "mtcli.model.residual:PreNorm", "post": "mtcli.model.residual:PostNorm"}
 OPTIMIZER = {"adamw": "mtcli.training.optimizer:adamw"}
 SCHEDULE = {

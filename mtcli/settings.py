@@ -58,19 +58,24 @@ class ModelSettings(Section):
     encoder_layers: int = setting(3, "blocks of the encoder", "refuse", ge=1, le=1000)
     decoder_layers: int = setting(3, "blocks of the decoder", "refuse", ge=1, le=1000)
     model_dim: int = setting(256, "width of the residual stream", "refuse", ge=1, le=65536)
-    feed_forward_dim: int = setting(1024, "width inside the feed-forward blocks", "refuse", ge=1, le=262144)
+    feed_forward_dim: int = setting(
+        1024, "width inside the feed-forward blocks; swiglu has 3 matrices of it, others 2", "refuse", ge=1, le=262144
+    )
     heads: int = setting(4, "attention heads", "refuse", ge=1, le=1024)
     encoder_attention: str = setting("full", "attention of the encoder to itself", "refuse")
     decoder_attention: str = setting("full", "attention of the decoder to its past", "refuse")
     cross_attention: str = setting("full", "attention of the decoder to the encoder", "refuse")
     positions: str = setting("sinusoidal", "how the model knows the order of tokens", "refuse")
-    norm: str = setting("pre", "where normalisation stands: before or after each residual block", "refuse")
+    norm: str = setting("pre", "where norms stand: before each residual branch, or after it", "refuse")
     normalization: str = setting("layernorm", "how vectors are normalised", "refuse")
-    activation: str = setting("relu", "non-linearity of the feed-forward blocks", "refuse")
+    activation: str = setting("relu", "non-linearity inside the feed-forward blocks", "refuse")
     key_value_heads: int = setting(
-        0, "heads of keys and values, each shared by several heads of queries; 0: as many as heads", "refuse", ge=0
+        0,
+        "heads of keys and values, which heads of queries share; 1: multi-query; 0: as many as heads",
+        "refuse",
+        ge=0,
     )
-    qk_norm: bool = setting(False, "normalise queries and keys within each head", "refuse")
+    qk_norm: bool = setting(False, "normalise queries and keys within each head: bounds the logits", "refuse")
     window: int = setting(10, "tokens on each side that longformer and local alignments see", "refuse", ge=1)
     dilation: int = setting(1, "longformer: distance between neighbours in the window", "refuse", ge=1)
     global_tokens: int = setting(1, "longformer: first tokens that see all and are seen by all", "refuse", ge=0)

@@ -61,10 +61,12 @@ class TransformerPlan(Plan):
         in_source, in_target = Places(settings, causal=False), Places(settings, causal=True)
         last = residual_kind(settings).last
         encoder = Encoder(
-            [encoder_block(settings, in_source) for _ in range(settings.encoder_layers)], last(normed(settings))
+            [encoder_block(settings, in_source, layer) for layer in range(1, settings.encoder_layers + 1)],
+            last(normed(settings)),
         )
         decoder = Decoder(
-            [decoder_block(settings, in_target) for _ in range(settings.decoder_layers)], last(normed(settings))
+            [decoder_block(settings, in_target, layer) for layer in range(1, settings.decoder_layers + 1)],
+            last(normed(settings)),
         )
         source = Embedding(source_table, in_source.of_tokens, settings.dropout)
         target = Embedding(target_table, in_target.of_tokens, settings.dropout)
@@ -136,33 +138,36 @@ class Places:
         return self.one or self.make()
 
 
-def attention(settings: ModelSettings, place: str, position: Position) -> MultiHeadAttention:
+def attention(settings: ModelSettings, place: str, position: Position, gain: float) -> MultiHeadAttention:
     """The attention of one layer at one place."""
+    sizes = settings.model_dim, settings.heads
     normalize = catalog.load("normalization", settings.normalization) if settings.qk_norm else None
-    kind = mechanism(settings, place)
-    return MultiHeadAttention(
-        settings.model_dim, settings.heads, kind.of(settings), position, settings.key_value_heads, normalize
+    mixing = mechanism(settings, place).of(settings)
+    return MultiHeadAttention(*sizes, mixing, position, settings.key_value_heads, normalize, gain)
+
+
+def feed_forward(settings: ModelSettings, gain: float) -> FeedForward:
+    """The feed-forward network of one layer."""
+    kind: type[FeedForward] = catalog.load("activation", settings.activation)
+    return kind(settings.model_dim, settings.feed_forward_dim, settings.activation_dropout, gain)
+
+
+def encoder_block(settings: ModelSettings, places: Places, layer: int) -> EncoderBlock:
+    """Layer 1, 2, ... of the encoder."""
+    gain = residual_kind(settings).gain(layer)
+    return EncoderBlock(
+        attention(settings, "encoder_attention", places.of_layer(), gain),
+        feed_forward(settings, gain),
+        partial(residual_kind(settings), normed(settings), settings.dropout),
     )
 
 
-def feed_forward(settings: ModelSettings) -> FeedForward:
-    """The feed-forward network of one layer."""
-    activation = catalog.load("activation", settings.activation)
-    return FeedForward(settings.model_dim, settings.feed_forward_dim, activation, settings.activation_dropout)
-
-
-def encoder_block(settings: ModelSettings, places: Places) -> EncoderBlock:
-    """One layer of the encoder."""
-    residual = partial(residual_kind(settings), normed(settings), settings.dropout)
-    return EncoderBlock(attention(settings, "encoder_attention", places.of_layer()), feed_forward(settings), residual)
-
-
-def decoder_block(settings: ModelSettings, places: Places) -> DecoderBlock:
-    """One layer of the decoder."""
-    residual = partial(residual_kind(settings), normed(settings), settings.dropout)
+def decoder_block(settings: ModelSettings, places: Places, layer: int) -> DecoderBlock:
+    """Layer 1, 2, ... of the decoder."""
+    gain = residual_kind(settings).gain(layer)
     return DecoderBlock(
-        attention(settings, "decoder_attention", places.of_layer()),
-        attention(settings, "cross_attention", Position()),
-        feed_forward(settings),
-        residual,
+        attention(settings, "decoder_attention", places.of_layer(), gain),
+        attention(settings, "cross_attention", Position(), gain),
+        feed_forward(settings, gain),
+        partial(residual_kind(settings), normed(settings), settings.dropout),
     )

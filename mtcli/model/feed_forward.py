@@ -1,31 +1,63 @@
-"""The feed-forward network inside each block (Vaswani et al. 2017, eq. 2)."""
+"""The feed-forward network inside each block: widen each token's vector, bend it, narrow it again."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import ClassVar
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn.functional import gelu, silu
 
 from mtcli.model.dropout import Dropout
 
 
 class FeedForward(nn.Module):
-    """`W2 activation(W1 x + b1) + b2` for each token alone."""
+    """`W2 relu(W1 x + b1) + b2` for each token alone (Vaswani et al. 2017, eq. 2).
 
-    def __init__(
-        self, model_dim: int, inner_dim: int, activation: Callable[[Tensor], Tensor], dropout: float
-    ) -> None:
+    `gain` multiplies the first values of its matrices.
+    """
+
+    parts: ClassVar[int] = 1
+    """Vectors of width `inner_dim` that the non-linearity makes one of."""
+
+    def __init__(self, model_dim: int, inner_dim: int, dropout: float, gain: float = 1.0) -> None:
         super().__init__()
-        self.widen = nn.Linear(model_dim, inner_dim)
+        self.widen = nn.Linear(model_dim, self.parts * inner_dim)
         self.narrow = nn.Linear(inner_dim, model_dim)
-        self.activation = activation
         self.dropout = Dropout(dropout)
-        for layer in (self.widen, self.narrow):
-            nn.init.xavier_uniform_(layer.weight)
-            nn.init.zeros_(layer.bias)
+        for matrix in (*self.widen.weight.chunk(self.parts), self.narrow.weight):
+            nn.init.xavier_uniform_(matrix, gain)
+        nn.init.zeros_(self.widen.bias)
+        nn.init.zeros_(self.narrow.bias)
 
     def forward(self, x: Float[Tensor, "b t m"]) -> Float[Tensor, "b t m"]:
         """Mix within each token."""
-        mixed: Tensor = self.narrow(self.dropout(self.activation(self.widen(x))))
+        mixed: Tensor = self.narrow(self.dropout(self.bend(self.widen(x))))
         return mixed
+
+    def bend(self, x: Float[Tensor, "b t w"]) -> Float[Tensor, "b t f"]:
+        """The non-linearity."""
+        return torch.relu(x)
+
+
+class GeluFeedForward(FeedForward):
+    """`W2 gelu(W1 x + b1) + b2`, `gelu(x) = x P(X <= x)` for a standard normal X (Hendrycks & Gimpel 2016)."""
+
+    def bend(self, x: Float[Tensor, "b t w"]) -> Float[Tensor, "b t f"]:
+        """The non-linearity."""
+        return gelu(x)
+
+
+class SwigluFeedForward(FeedForward):
+    """`W2 (silu(W x + b) * (V x + c)) + b2`, `silu(x) = x sigmoid(x)` (Shazeer 2020, eq. 5, with its biases).
+
+    `W` and `V` are the halves of `widen`: three matrices, where the others have two.
+    """
+
+    parts = 2
+
+    def bend(self, x: Float[Tensor, "b t w"]) -> Float[Tensor, "b t f"]:
+        """The non-linearity: one half is the gate of the other."""
+        gate, value = x.chunk(2, dim=-1)
+        return silu(gate) * value

@@ -27,6 +27,9 @@ def uncaused(settings: ModelSettings) -> int:
         ModelSettings(encoder_layers=1, decoder_layers=1, model_dim=8, feed_forward_dim=12, heads=2, dropout=0),
         ModelSettings(encoder_layers=3, decoder_layers=2, model_dim=16, feed_forward_dim=24, heads=4, dropout=0),
         ModelSettings(encoder_layers=1, decoder_layers=4, model_dim=8, feed_forward_dim=40, heads=1, norm="post"),
+        ModelSettings(encoder_layers=2, decoder_layers=1, model_dim=8, feed_forward_dim=12, activation="swiglu"),
+        ModelSettings(encoder_layers=1, decoder_layers=2, model_dim=16, key_value_heads=1, qk_norm=True),
+        ModelSettings(encoder_layers=2, decoder_layers=2, model_dim=16, key_value_heads=2, activation="gelu"),
     ],
 )
 def test_the_formula_counts_what_pytorch_counts(settings: ModelSettings) -> None:
@@ -39,6 +42,11 @@ def test_the_formula_counts_what_pytorch_counts(settings: ModelSettings) -> None
         assert counter.get_total_flops() == forward_flops(settings, vocabulary, *lengths) + uncaused(settings)
         logits.sum().backward()
     assert counter.get_total_flops() == training_flops(settings, vocabulary, *lengths) + 3 * uncaused(settings)
+
+
+def test_other_models_are_refused() -> None:
+    with pytest.raises(ValueError, match="full attention"):
+        forward_flops(ModelSettings(encoder_attention="linformer"), 100, [3], [4])
 
 
 def test_work_grows_with_each_pair_alone() -> None:

@@ -37,7 +37,8 @@ BLOCKS: dict[str, list[Any]] = {
     "key_value_heads": [0, 1],
     "qk_norm": [False, True],
 }
-PARTS = (ATTENTIONS, BLOCKS)
+DEPTHS: dict[str, list[Any]] = {"encoder_layers": [1, 2, 6], "decoder_layers": [1, 2]}
+PARTS = (ATTENTIONS, BLOCKS, DEPTHS)
 NAMED = {setting for choices in PARTS for setting in choices}
 
 NARROW = {

@@ -20,9 +20,11 @@ from mtcli.model.position import Position
 class MultiHeadAttention(nn.Module):
     """Projections around a mechanism; `model_dim` is divided evenly among the `heads` of queries.
 
-    With fewer `key_value_heads`, several heads of queries share one of keys and values (Ainslie et al. 2023). With
-    `normalize`, queries and keys are normalised within each head (Henry et al. 2020), by norms that it makes.
-    `position` is the encoding of the tokens' order, and the empty one where two sequences meet.
+    With fewer `key_value_heads`, several heads of queries share one of keys and values (Ainslie et al. 2023; with
+    one, Shazeer 2019). With `normalize`, queries and keys are normalised within each head, which bounds the logits
+    (Henry et al. 2020, with the learned norms of Dehghani et al. 2023), by norms that it makes.
+    `position` is the encoding of the tokens' order, and the empty one where two sequences meet; `gain` multiplies
+    the first values of the projections.
     """
 
     def __init__(
@@ -33,6 +35,7 @@ class MultiHeadAttention(nn.Module):
         position: Position,
         key_value_heads: int = 0,
         normalize: Callable[[int], nn.Module] | None = None,
+        gain: float = 1.0,
     ) -> None:
         super().__init__()
         self.head_dim = model_dim // heads
@@ -43,8 +46,8 @@ class MultiHeadAttention(nn.Module):
         self.project = nn.Linear(model_dim, sum(self.sizes))
         self.merge = nn.Linear(model_dim, model_dim)
         for part in torch.split(self.project.weight, self.sizes):
-            nn.init.xavier_uniform_(part)
-        nn.init.xavier_uniform_(self.merge.weight)
+            nn.init.xavier_uniform_(part, gain)
+        nn.init.xavier_uniform_(self.merge.weight, gain)
         nn.init.zeros_(self.project.bias)
         nn.init.zeros_(self.merge.bias)
         self.query_norm = normalize(self.head_dim) if normalize else nn.Identity()
