@@ -17,7 +17,7 @@ from mtcli.settings import ModelSettings
 VOCABULARY = 17
 
 CHOICES = {
-    "architecture": list(catalog.ARCHITECTURE),
+    "architecture": ["transformer"],
     "encoder_attention": list(catalog.ATTENTION),
     "decoder_attention": list(catalog.ATTENTION),
     "cross_attention": list(catalog.ATTENTION),
@@ -25,6 +25,14 @@ CHOICES = {
     "norm": list(catalog.NORM),
     "activation": list(catalog.ACTIVATION),
     "tied_embeddings": ["three-way", "two-way", "none"],
+}
+
+RECURRENT_CHOICES = {
+    "architecture": ["recurrent"],
+    "cross_attention": list(catalog.SCORE),
+    "cell": list(catalog.CELL),
+    "alignment": list(catalog.ALIGNMENT),
+    "input_feeding": [True, False],
 }
 
 
@@ -36,6 +44,13 @@ def settings(**changes: Any) -> ModelSettings:
 def combinations() -> list[ModelSettings]:
     """Every combination of names; those that `build` refuses are left out, and counted by a test of their own."""
     every = [settings(**dict(zip(CHOICES, names, strict=True))) for names in product(*CHOICES.values())]
+    return [each for each in every if buildable(each)] + recurrent_combinations()
+
+
+def recurrent_combinations() -> list[ModelSettings]:
+    """The same of what a recurrent model is made of."""
+    choices = RECURRENT_CHOICES
+    every = [settings(**dict(zip(choices, names, strict=True))) for names in product(*choices.values())]
     return [each for each in every if buildable(each)]
 
 
@@ -48,7 +63,8 @@ def buildable(each: ModelSettings) -> bool:
 
 
 def name(each: ModelSettings) -> str:
-    return "-".join(str(getattr(each, choice)) for choice in CHOICES)
+    choices = RECURRENT_CHOICES if each.architecture == "recurrent" else CHOICES
+    return "-".join(str(getattr(each, choice)) for choice in choices)
 
 
 def model(each: ModelSettings, seed: int = 0) -> Seq2Seq[Any]:

@@ -22,15 +22,21 @@ def variants() -> list[ModelSettings]:
     """Each name of the catalogue at least once, the others being the first that work."""
     plain = models.settings(model_dim=32, feed_forward_dim=64, heads=4, dropout=0.0)
     each = [plain.model_copy(update={setting: name}) for setting, names in models.CHOICES.items() for name in names]
+    shallow = models.settings(architecture="recurrent", encoder_layers=1, decoder_layers=1, model_dim=64, dropout=0.0)
+    recurrent = [
+        shallow.model_copy(update={"cross_attention": score, "cell": cell})
+        for score in catalog.SCORE
+        for cell in catalog.CELL
+    ]
     # Reversal needs positions: a model without them cannot learn it.
-    return [v for v in dict.fromkeys(each) if models.buildable(v) and v.positions != "none"]
+    return [v for v in [*dict.fromkeys(each), *recurrent] if models.buildable(v) and v.positions != "none"]
 
 
 def test_every_name_is_learnt_with() -> None:
     used = {getattr(v, setting) for v in variants() for setting in models.CHOICES}
     missing = {name for setting, names in models.CHOICES.items() for name in names} - used
     assert missing <= {"none"}
-    assert set(catalog.ATTENTION) <= used
+    assert {*catalog.ATTENTION, *catalog.SCORE} <= used
 
 
 @pytest.mark.parametrize("settings", variants(), ids=models.name)
