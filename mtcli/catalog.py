@@ -8,7 +8,10 @@ from typing import Any
 
 from mtcli.errors import UsageError
 
-ARCHITECTURE = {"transformer": "mtcli.model.build_transformer:TransformerPlan"}
+ARCHITECTURE = {
+    "transformer": "mtcli.model.build_transformer:TransformerPlan",
+    "recurrent": "mtcli.model.build_recurrent:RecurrentPlan",
+}
 ATTENTION = {
     "full": "mtcli.model.attention.full:FullAttention",
     "linear": "mtcli.model.attention.linear:LinearAttention",
@@ -18,8 +21,20 @@ ATTENTION = {
     "longformer": "mtcli.model.attention.longformer:LongformerAttention",
     "sparse": "mtcli.model.attention.sparse:SparseAttention",
 }
-SCORE: dict[str, str] = {}
+SCORE = {
+    "bahdanau": "mtcli.model.recurrent_decoder:Bahdanau",
+    "luong-dot": "mtcli.model.recurrent_decoder:LuongDot",
+    "luong-general": "mtcli.model.recurrent_decoder:LuongGeneral",
+    "luong-concat": "mtcli.model.recurrent_decoder:LuongConcat",
+    "none": "mtcli.model.recurrent_decoder:FixedVector",
+}
 CROSS_ATTENTION = ATTENTION | SCORE
+ALIGNMENT = {
+    "global": "mtcli.model.attention.alignment:Global",
+    "local-m": "mtcli.model.attention.alignment:LocalM",
+    "local-p": "mtcli.model.attention.alignment:LocalP",
+}
+CELL = {"gru": "mtcli.model.cell:Gru", "lstm": "mtcli.model.cell:Lstm"}
 POSITION = {
     "none": "mtcli.model.position:Position",
     "sinusoidal": "mtcli.model.position:Sinusoidal",
@@ -64,6 +79,8 @@ TABLES = {
     "architecture": ARCHITECTURE,
     "attention": ATTENTION,
     "cross-attention": CROSS_ATTENTION,
+    "alignment": ALIGNMENT,
+    "cell": CELL,
     "positions": POSITION,
     "activation": ACTIVATION,
     "norm": NORM,

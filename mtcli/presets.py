@@ -1,4 +1,4 @@
-"""Starting values by model size; `auto` chooses by the number of training pairs."""
+"""Starting values by model size and architecture; the size `auto` chooses by the number of training pairs."""
 
 from __future__ import annotations
 
@@ -74,6 +74,12 @@ BIG: Values = {
 }
 
 PRESETS: dict[str, Values] = {"tiny": TINY, "small": SMALL, "base": BASE, "big": BIG}
+
+# Without residual connections, layers on top of each other stop helping after a few (Wu et al. 2016, 3.1).
+RECURRENT: Values = {"model": {"cross_attention": "bahdanau", "encoder_layers": 2, "decoder_layers": 2}}
+
+ARCHITECTURES: dict[str, Values] = {"recurrent": RECURRENT}
+"""Starting values that replace those of a preset for an architecture."""
 
 
 def choose(pairs: int) -> str:

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from mtcli import catalog
 from mtcli.errors import ModelError, UsageError
-from mtcli.presets import PRESETS, choose
+from mtcli.presets import ARCHITECTURES, PRESETS, choose
 from mtcli.settings import SECTIONS, Recipe, declarations, resume_rule
 
 Values = Mapping[str, Any]
@@ -23,6 +23,8 @@ CATALOGUED = {
     "encoder_attention": "attention",
     "decoder_attention": "attention",
     "cross_attention": "cross-attention",
+    "alignment": "alignment",
+    "cell": "cell",
     "positions": "positions",
     "norm": "norm",
     "normalization": "normalization",
@@ -35,7 +37,9 @@ CATALOGUED = {
 
 
 def resolve(file: Values, typed: Mapping[str, Any], pairs: int | None = None) -> Recipe:
-    """Layer defaults < preset < recipe `file` < `typed` flags; `auto` becomes the preset for `pairs` sentence pairs.
+    """Layer defaults < preset < architecture's values < recipe `file` < `typed` flags.
+
+    `auto` becomes the preset for `pairs` sentence pairs.
 
     `typed` maps setting names to values. With `pairs` None, `auto` stays `auto` and adds nothing: enough to learn
     what the data are. Raises `UsageError` for unknown keys, wrong types and values out of limits, all in one message.
@@ -47,7 +51,8 @@ def resolve(file: Values, typed: Mapping[str, Any], pairs: int | None = None) ->
         preset = choose(pairs)
     if preset != "auto" and preset not in PRESETS:
         raise catalog.unknown("preset", str(preset), [*PRESETS, "auto"])
-    layers = [PRESETS.get(preset, {}), file, flags]
+    architecture = flags.get("model", {}).get("architecture", file.get("model", {}).get("architecture"))
+    layers = [PRESETS.get(preset, {}), ARCHITECTURES.get(str(architecture), {}), file, flags]
     merged = {name: merge([layer.get(name, {}) for layer in layers]) for name in SECTIONS}
     return validated({"preset": preset, **merged})
 

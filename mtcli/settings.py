@@ -98,7 +98,7 @@ class ModelSettings(Section):
     relative_buckets: int = setting(32, "t5: buckets of offsets", "refuse", ge=4)
     relative_distance: int = setting(128, "t5: distance from which all offsets are one bucket", "refuse", ge=2)
     rope_base: float = setting(10000.0, "rope: base of its wavelengths", "refuse", gt=1)
-    cell: str = setting("gru", "recurrent models: gru or lstm", "refuse")
+    cell: str = setting("gru", "recurrent models: what remembers from token to token", "refuse")
     alignment: str = setting("global", "recurrent models: which source tokens a target token attends to", "refuse")
     input_feeding: bool = setting(
         True, "recurrent models: the last attentional vector enters the next step", "refuse"

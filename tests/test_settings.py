@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from mtcli import catalog, recipe
 from mtcli.cli.flags import with_settings
 from mtcli.errors import UsageError
-from mtcli.presets import PRESETS, choose
+from mtcli.model.build import refuse_impossible
+from mtcli.presets import ARCHITECTURES, PRESETS, choose
 from mtcli.settings import SECTIONS, Recipe, declarations, resume_rule
 
 NAMES = [name for _, name, _ in declarations()]
@@ -71,6 +72,27 @@ def test_later_layers_win() -> None:
     assert (resolved.model.heads, resolved.model.dropout, resolved.training.seed) == (8, 0.25, 5)
     assert resolved.training.clip == Recipe().training.clip
     assert recipe.resolve(file, {"preset": "tiny"}).preset == "tiny"
+
+
+@pytest.mark.parametrize("preset", list(PRESETS))
+@pytest.mark.parametrize("architecture", list(catalog.ARCHITECTURE))
+def test_every_architecture_works_by_its_name_alone(architecture: str, preset: str) -> None:
+    for file, typed in (({"model": {"architecture": architecture}}, {}), ({}, {"architecture": architecture})):
+        resolved = recipe.resolve(file, {"preset": preset, **typed})
+        refuse_impossible(resolved.model, resolved.tokenizer.joint)
+        assert resolved.model.model_dim == PRESETS[preset]["model"]["model_dim"]
+
+
+@pytest.mark.parametrize("architecture", list(ARCHITECTURES))
+def test_values_of_an_architecture_stand_between_preset_and_file(architecture: str) -> None:
+    starting = ARCHITECTURES[architecture]["model"]
+    file = {"preset": "base", "model": {"architecture": "transformer", "encoder_layers": 7}}
+    assert "encoder_layers" in starting
+    of_preset, of_architecture = (recipe.resolve(file, typed).model for typed in ({}, {"architecture": architecture}))
+    assert of_preset.decoder_layers == PRESETS["base"]["model"]["decoder_layers"]
+    assert of_architecture.model_dump().items() >= {**starting, "encoder_layers": 7}.items()
+    chosen = {"architecture": architecture, "decoder_layers": 9}
+    assert recipe.resolve(file, chosen).model.decoder_layers == 9
 
 
 @given(st.integers(1, 10**9), st.integers(1, 10**9))

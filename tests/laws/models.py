@@ -1,7 +1,7 @@
 """Every model that the catalogue allows, small, in float64, with random parameters: the laws run over these.
 
-The catalogue's product has three parts, each whole: attentions and positions of a Transformer (with pre-norm and
-ReLU), its other blocks (with full attention and sinusoids), and recurrent models. All three together would be
+The catalogue's product has four parts, each whole: attentions and positions of a Transformer (with pre-norm and
+ReLU), its other blocks (with full attention and sinusoids), its depths, and recurrent models. All together would be
 hundreds of thousands of models; nothing in one part knows of the others but through `MultiHeadAttention`.
 """
 
@@ -38,8 +38,15 @@ BLOCKS: dict[str, list[Any]] = {
     "qk_norm": [False, True],
 }
 DEPTHS: dict[str, list[Any]] = {"encoder_layers": [1, 2, 6], "decoder_layers": [1, 2]}
-PARTS = (ATTENTIONS, BLOCKS, DEPTHS)
-NAMED = {setting for choices in PARTS for setting in choices}
+RECURRENT: dict[str, list[Any]] = {
+    "architecture": ["recurrent"],
+    "cross_attention": list(catalog.SCORE),
+    "cell": list(catalog.CELL),
+    "alignment": list(catalog.ALIGNMENT),
+    "input_feeding": [True, False],
+}
+PARTS = (ATTENTIONS, BLOCKS, DEPTHS, RECURRENT)
+NAMED = list(dict.fromkeys(setting for part in PARTS for setting in part))
 
 NARROW = {
     "window": 2,
@@ -55,14 +62,14 @@ NARROW = {
 """Settings at which the tests' short sentences are long; a model gets those that it reads."""
 
 
-def settings(**changes: Any) -> ModelSettings:
+def settings(**chosen: Any) -> ModelSettings:
     small = {"encoder_layers": 2, "decoder_layers": 2, "model_dim": 16, "feed_forward_dim": 24, "heads": 2}
-    chosen = ModelSettings(**{**small, **changes})
+    made = ModelSettings(**{**small, **chosen})
     try:
-        read = building.reads(chosen)
+        read = building.reads(made)
     except UsageError:  # a name that this architecture does not know
-        return chosen
-    return chosen.model_copy(update={k: v for k, v in NARROW.items() if k in read and k not in changes})
+        return made
+    return made.model_copy(update={k: v for k, v in NARROW.items() if k in read and k not in chosen})
 
 
 def every() -> list[ModelSettings]:
@@ -82,8 +89,14 @@ def parameters() -> list[Any]:
 
 
 def slow(each: ModelSettings) -> list[pytest.MarkDecorator]:
-    different = sum(getattr(each, name) != ModelSettings.model_fields[name].default for name in NAMED)
-    return [pytest.mark.slow] if different > 1 else []
+    different = set(changes(each)) - {"architecture"}
+    return [pytest.mark.slow] if len(different) > 1 else []
+
+
+def changes(each: ModelSettings) -> dict[str, Any]:
+    """What differs from the plain model."""
+    plain = settings()
+    return {name: getattr(each, name) for name in NAMED if getattr(each, name) != getattr(plain, name)}
 
 
 def buildable(each: ModelSettings) -> bool:
@@ -95,14 +108,7 @@ def buildable(each: ModelSettings) -> bool:
 
 
 def name(each: ModelSettings) -> str:
-    fields = ModelSettings.model_fields
-    changed = [
-        f"{setting}={getattr(each, setting)}"
-        for part in PARTS
-        for setting in part
-        if getattr(each, setting) != fields[setting].default
-    ]
-    return ",".join(changed) or "plain"
+    return ",".join(f"{setting}={value}" for setting, value in changes(each).items()) or "plain"
 
 
 def model(each: ModelSettings, seed: int = 0) -> Seq2Seq[Any]:
