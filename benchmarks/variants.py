@@ -96,6 +96,8 @@ def blocks() -> Iterator[Variant]:
             yield Variant(f"{setting} {name}", {setting: name}, "feed_forward_dim" * (setting == "activation"))
     yield Variant("two heads of keys and values", {"key_value_heads": 2}, "feed_forward_dim")
     yield Variant("qk-norm", {"qk_norm": True})
+    modern = {"positions": "rope", "normalization": "rmsnorm", "activation": "swiglu"}
+    yield Variant("rope, rmsnorm, swiglu", modern, "feed_forward_dim")
     yield Variant("5+1 layers", {"encoder_layers": 5, "decoder_layers": 1}, "feed_forward_dim")
 
 
