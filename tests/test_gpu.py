@@ -15,7 +15,7 @@ from mtcli.device import PrecisionName
 from mtcli.kernels.cross_entropy import plain_smoothed_cross_entropy, smoothed_cross_entropy
 from mtcli.kernels.dropout import dropout
 from mtcli.model.build import build
-from mtcli.settings import DecodingSettings, TrainingSettings
+from mtcli.settings import DecodingSettings, ModelSettings, TrainingSettings
 from mtcli.training.loop import train_step
 from mtcli.training.optimizer import adamw
 from mtcli.training.precision import Precision
@@ -30,6 +30,9 @@ pytestmark = [
     pytest.mark.gpu,
     pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
 ]
+
+
+FAMILY = pytest.mark.parametrize("kind", [each for each in models.parameters() if not each.marks])
 
 
 @pytest.fixture(autouse=True)
@@ -113,12 +116,29 @@ def test_a_run_is_stopped_and_goes_on(precision: str, tmp_path: Path) -> None:
     assert losses[1] == pytest.approx(losses[0], rel=0.05)
 
 
-def test_beam_search_finds_what_the_processor_finds() -> None:
+@FAMILY
+@pytest.mark.parametrize(("dtype", "tolerance"), [(None, 1e-3), (torch.bfloat16, 0.3), (torch.float16, 0.1)])
+def test_every_model_computes_what_the_processor_computes(
+    kind: ModelSettings, dtype: torch.dtype | None, tolerance: float
+) -> None:
+    batch = models.batch(3, LENGTHS, LENGTHS[::-1])
+    real = batch.target_rows.valid
+    expected = models.model(kind)(batch)[real].float()
+    model, moved = models.model(kind).float().to(DEVICE), batch.to(torch.device(DEVICE))
+    with torch.autocast(DEVICE, dtype, enabled=dtype is not None):
+        found = model(moved)[real.to(DEVICE)].float()
+    torch.testing.assert_close(found.cpu(), expected, rtol=0, atol=tolerance)
+    found.logsumexp(-1).mean().backward()  # type: ignore[no-untyped-call]
+    assert all(p.grad is not None and bool(p.grad.isfinite().all()) for p in model.parameters())
+
+
+@FAMILY
+def test_beam_search_finds_what_the_processor_finds(kind: ModelSettings) -> None:
     settings = DecodingSettings(beam_size=4, n_best=2)
     batch = models.batch(3, LENGTHS, LENGTHS)
     found = []
     for device in ("cpu", DEVICE):
-        model = models.model(models.settings()).float().to(device)
+        model = models.model(kind).float().to(device)
         with torch.inference_mode():
             memory = model.encode(batch.source.to(device), batch.source_rows.to(torch.device(device)))
             limits = torch.full((len(LENGTHS),), 12, device=device)
