@@ -35,19 +35,23 @@ def score(
         tokenizer.encode_source([normalize(line) for line in sources]),
         tokenizer.encode_target([normalize(line) for line in targets]),
     )
-    refuse_endless(*pairs)
+    refuse_endless(pairs, (loaded.restored.model.longest_source, loaded.restored.model.longest_target))
     with loaded.autocast:
         scores = score_pairs(loaded.restored.model, *pairs, loaded.decoding.batch_tokens, loaded.device)
     for log_prob in scores:
         print(f"{log_prob:.6f}")
 
 
-def refuse_endless(sources: list[list[int]], targets: list[list[int]]) -> None:
-    """Raise `DataError` for a line that would take gigabytes; unlike translation, a score cannot be had in parts."""
-    for number, pair in enumerate(zip(sources, targets, strict=True), 1):
-        length = max(map(len, pair))
-        if length > LONGEST:
-            raise DataError(
-                f"line {number:,} has {length:,} tokens, more than the {LONGEST:,} that can be scored",
-                "is it more than a sentence? leave it out of both files",
-            )
+def refuse_endless(pairs: tuple[list[list[int]], list[list[int]]], held: tuple[int | None, int | None]) -> None:
+    """Raise `DataError` for a line that is more than the model holds, EOS included, or would take gigabytes.
+
+    Unlike a translation, a score cannot be had in parts.
+    """
+    for side, limit in zip(pairs, held, strict=True):
+        most = min(LONGEST, limit - 1 if limit else LONGEST)
+        for number, tokens in enumerate(side, 1):
+            if len(tokens) > most:
+                raise DataError(
+                    f"line {number:,} has {len(tokens):,} tokens, more than the {most:,} that can be scored",
+                    "is it more than a sentence? leave it out of both files",
+                )
