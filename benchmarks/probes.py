@@ -28,6 +28,7 @@ from sizes import fitted, obstacle, parameters, resolved
 from mtcli.data.batches import Place
 from mtcli.data.probes import SYMBOLS, Probe, Row
 from mtcli.decoding.inference import at_rest, batches
+from mtcli.decoding.request import Request
 from mtcli.decoding.sampling import greedy
 from mtcli.device import use_processor
 from mtcli.layout import EOS, Batch, pad
@@ -199,8 +200,8 @@ def success(model: Seq2Seq[Any], pairs: Sequence[Pair]) -> float:
     with at_rest(model):
         for places in batches(lengths, BUDGET):
             source, rows = pad([[*ids(pairs[place][0]), EOS] for place in places])
-            limits = torch.tensor([len(pairs[place][1]) + 2 for place in places])
-            found = greedy(model, model.encode(source, rows), limits, DecodingSettings(decoding="greedy"), places)
+            requests = [Request(limit=len(pairs[place][1]) + 2) for place in places]
+            found = greedy(model, model.encode(source, rows), requests, DecodingSettings(decoding="greedy"))
             answers = [list(hypotheses[0].tokens) for hypotheses in found]
             solved += sum(answer == ids(pairs[place][1]) for answer, place in zip(answers, places, strict=True))
     return solved / len(pairs)

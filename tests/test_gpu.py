@@ -11,6 +11,7 @@ import torch
 
 from mtcli.data.batches import Place
 from mtcli.decoding.beam import beam_search
+from mtcli.decoding.request import Request
 from mtcli.device import PrecisionName
 from mtcli.kernels.cross_entropy import plain_smoothed_cross_entropy, smoothed_cross_entropy
 from mtcli.kernels.dropout import dropout
@@ -141,8 +142,7 @@ def test_beam_search_finds_what_the_processor_finds(kind: ModelSettings) -> None
         model = models.model(kind).float().to(device)
         with torch.inference_mode():
             memory = model.encode(batch.source.to(device), batch.source_rows.to(torch.device(device)))
-            limits = torch.full((len(LENGTHS),), 12, device=device)
-            found.append(beam_search(model, memory, limits, settings, range(len(LENGTHS))))
+            found.append(beam_search(model, memory, [Request(12)] * len(LENGTHS), settings))
     for ours, theirs in zip(*found, strict=True):
         assert [list(each.tokens) for each in ours] == [list(each.tokens) for each in theirs]
         assert [each.score for each in ours] == pytest.approx([each.score for each in theirs], rel=1e-4)

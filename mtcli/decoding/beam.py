@@ -13,6 +13,7 @@ from torch import Tensor
 
 from mtcli.decoding.filters import NEVER, best, forbid, precise
 from mtcli.decoding.hypothesis import Hypothesis, normalised
+from mtcli.decoding.request import Request
 from mtcli.errors import UsageError
 from mtcli.layout import BOS, EOS
 from mtcli.model.seq2seq import Memory, Seq2Seq
@@ -51,29 +52,27 @@ class Beams:
 def beam_search(
     model: Seq2Seq[Any],
     memory: Memory,
-    limits: Int[Tensor, " b"],
+    requests: Sequence[Request],
     settings: DecodingSettings,
-    seeds: Sequence[int],
 ) -> list[list[Hypothesis]]:
     """The `n_best` best hypotheses found for each sentence with `beam_size` alive at each step, best first.
 
-    `limits` are the most tokens predicted for each sentence, EOS included; `seeds` play no part. Fewer than `n_best`
-    come back if fewer end within the limit; if none ends, the unfinished ones do.
+    Fewer than `n_best` come back if fewer end within the limit; if none ends, the unfinished ones do.
     Raises `UsageError` if more are asked for than are kept alive.
     """
     width = settings.beam_size
     if settings.n_best > width:
         hint = f"set beam_size to at least {settings.n_best}"
         raise UsageError(f"a beam of {width} cannot find {settings.n_best} translations per sentence", hint)
-    found: list[list[Hypothesis]] = [[] for _ in seeds]
-    longest: list[int] = limits.tolist()
+    found: list[list[Hypothesis]] = [[] for _ in requests]
+    limits = [request.limit for request in requests]
     beams, state = first(len(found), width, memory.values.device), model.start(memory, width)
     while True:
         logits, state = model.step(beams.tokens[:, :, -1].flatten(), state)
         candidates = extend(beams, logits)
         collect(candidates, found, settings)
         beams = alive(candidates, width)
-        beams = beams.keep(undecided(beams, found, longest, settings))
+        beams = beams.keep(undecided(beams, found, limits, settings))
         if not beams.sentences:
             return [sorted(each, key=lambda h: -h.score)[: settings.n_best] for each in found]
         state = model.select(state, beams.rows.flatten())

@@ -12,6 +12,7 @@ from torch import Tensor
 from mtcli.decoding.filters import NEVER, forbid, precise, temperature, top_k, top_p
 from mtcli.decoding.hypothesis import Hypothesis
 from mtcli.decoding.noise import gumbel, keys_of, split
+from mtcli.decoding.request import Request
 from mtcli.errors import UsageError
 from mtcli.layout import BOS, EOS
 from mtcli.model.seq2seq import Memory, Seq2Seq
@@ -27,33 +28,30 @@ NOTHING = -1
 def greedy(
     model: Seq2Seq[Any],
     memory: Memory,
-    limits: Int[Tensor, " b"],
+    requests: Sequence[Request],
     settings: DecodingSettings,
-    seeds: Sequence[int],
 ) -> list[list[Hypothesis]]:
     """The one hypothesis per sentence that takes the likeliest token at each step.
 
-    `limits` are the most tokens predicted for each sentence, EOS included; `seeds` play no part.
     Raises `UsageError` if more than one translation per sentence is asked for.
     """
     if settings.n_best > 1:
         hint = "choose beam or sample, or leave n_best at 1"
         raise UsageError("greedy decoding finds one translation per sentence", hint)
-    keys = torch.zeros(len(seeds), 1, int(limits.max()), device=memory.values.device, dtype=torch.int64)
-    return roll_out(model, memory, limits, keys, lambda logits, _: logits.argmax(-1), settings.length_penalty)
+    keys = torch.zeros(len(requests), 1, longest(requests), device=memory.values.device, dtype=torch.int64)
+    return roll_out(model, memory, requests, keys, lambda logits, _: logits.argmax(-1), settings.length_penalty)
 
 
 def sample(
     model: Seq2Seq[Any],
     memory: Memory,
-    limits: Int[Tensor, " b"],
+    requests: Sequence[Request],
     settings: DecodingSettings,
-    seeds: Sequence[int],
 ) -> list[list[Hypothesis]]:
     """`n_best` independent samples per sentence, in the order drawn, from the model's filtered distribution.
 
-    `limits` are the most tokens predicted for each sentence, EOS included. What is drawn for a sentence depends on
-    its seed, not on the batch around it; the first of many samples is the same as a single one.
+    What is drawn for a sentence depends on its seed, not on the batch around it; the first of many samples is the
+    same as a single one.
     """
 
     def choose(logits: Float[Tensor, "n v"], keys: Int[Tensor, " n"]) -> Int[Tensor, " n"]:
@@ -61,29 +59,35 @@ def sample(
         # the rounding errors of all tokens before it, and these depend on the batch.
         return (filtered(logits, settings) + gumbel(keys, logits.shape[-1])).argmax(-1)
 
-    keys = split(split(keys_of(seeds, memory.values.device), settings.n_best), int(limits.max()))
-    return roll_out(model, memory, limits, keys, choose, settings.length_penalty)
+    seeds = keys_of([request.seed for request in requests], memory.values.device)
+    keys = split(split(seeds, settings.n_best), longest(requests))
+    return roll_out(model, memory, requests, keys, choose, settings.length_penalty)
+
+
+def longest(requests: Sequence[Request]) -> int:
+    """The most tokens predicted for any sentence."""
+    return max(request.limit for request in requests)
 
 
 def roll_out(
     model: Seq2Seq[Any],
     memory: Memory,
-    limits: Int[Tensor, " b"],
+    requests: Sequence[Request],
     keys: Int[Tensor, "b w l"],
     choose: Choose,
     length_penalty: float,
 ) -> list[list[Hypothesis]]:
     """Extend `w` hypotheses per sentence until each has ended or reached its limit of at most `l` tokens."""
     device, dtype = memory.values.device, torch.promote_types(memory.values.dtype, torch.float32)
-    sentences, width, longest = keys.shape
-    outputs = torch.full((sentences, width, longest), NOTHING, device=device)
+    sentences, width, most = keys.shape
+    outputs = torch.full((sentences, width, most), NOTHING, device=device)
     log_probs = torch.zeros(sentences, width, device=device, dtype=dtype)
-    limits = limits.to(device)
+    limits = torch.tensor([request.limit for request in requests], device=device)
     searched = torch.arange(sentences, device=device)
     growing = torch.ones(sentences, width, device=device, dtype=torch.bool)
     tokens = torch.full((sentences * width,), BOS, device=device)
     state = model.start(memory, width)
-    for time in range(longest):
+    for time in range(most):
         logits, state = model.step(tokens, state)
         logits = precise(logits)
         tokens = choose(forbid(logits, NEVER), keys[searched, :, time].flatten())

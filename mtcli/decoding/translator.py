@@ -13,6 +13,7 @@ import torch
 from mtcli.catalog import load
 from mtcli.decoding.hypothesis import Hypothesis
 from mtcli.decoding.inference import at_rest, batches
+from mtcli.decoding.request import Request
 from mtcli.decoding.splitting import split
 from mtcli.layout import EOS, pad
 from mtcli.model.seq2seq import Seq2Seq
@@ -123,13 +124,14 @@ class Translator:
         """The hypotheses of parts that are decoded together."""
         source, rows = pad([[*part.tokens, EOS] for part in parts])
         memory = self.model.encode(source.to(self.device), rows.to(self.device))
-        ratio = self.settings.max_output_ratio
-        limits = torch.tensor([ceil(ratio * len(part.tokens)) + EXTRA_OUTPUT for part in parts])
-        if self.model.longest_target:
-            limits = limits.clamp(max=self.model.longest_target)
-        seeds = [seed_of(self.settings.sampling_seed, part.text) for part in parts]
-        found: list[list[Hypothesis]] = self.search(self.model, memory, limits, self.settings, seeds)
+        found: list[list[Hypothesis]] = self.search(self.model, memory, [*map(self.request, parts)], self.settings)
         return found
+
+    def request(self, part: Part) -> Request:
+        """What is asked for a part."""
+        limit = ceil(self.settings.max_output_ratio * len(part.tokens)) + EXTRA_OUTPUT
+        seed = seed_of(self.settings.sampling_seed, part.text)
+        return Request(min(limit, self.model.longest_target or limit), seed)
 
 
 @dataclass(frozen=True)

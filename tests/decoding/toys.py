@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from mtcli.decoding.hypothesis import Hypothesis
+from mtcli.decoding.request import Request
 from mtcli.layout import BOS, EOS, PAD, UNK, Batch, Rows, pad
 from mtcli.model.seq2seq import Memory, Seq2Seq
 from mtcli.settings import DecodingSettings
@@ -103,7 +104,8 @@ def run(strategy, model, sources, limits, settings: DecodingSettings, seeds=None
     model.eval()
     with torch.inference_mode():
         memory = model.encode(source, rows)
-        return strategy(model, memory, torch.tensor(limits), settings, seeds or [0] * len(sources))
+        requests = [Request(*pair) for pair in zip(limits, seeds or [0] * len(sources), strict=True)]
+        return strategy(model, memory, requests, settings)
 
 
 def log_softmax(logits: list[float]) -> list[float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from mtcli.decoding.request import Request
 from mtcli.decoding.sampling import greedy
 from mtcli.layout import Batch
 from mtcli.model.build import build
@@ -65,5 +66,5 @@ def test_overfit_to_exactness(settings: ModelSettings) -> None:
     model.eval()
     with torch.inference_mode():
         memory = model.encode(batch.source, batch.source_rows)
-        found = greedy(model, memory, torch.full((32,), 20), DecodingSettings(decoding="greedy"), range(32))
+        found = greedy(model, memory, [Request(20)] * 32, DecodingSettings(decoding="greedy"))
     assert [list(hypotheses[0].tokens) for hypotheses in found] == targets
