@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from mtcli.decoding.filters import NEVER, best, forbid, precise
+from mtcli.decoding.filters import best, log_probs_of
 from mtcli.decoding.hypothesis import Hypothesis, normalised
 from mtcli.decoding.request import Request
 from mtcli.errors import UsageError
@@ -90,10 +90,8 @@ def first(sentences: int, width: int, device: torch.device) -> Beams:
 def extend(beams: Beams, logits: Float[Tensor, "n v"]) -> Beams:
     """The best `2k` continuations of each sentence's `k` hypotheses: at most `k` end, so at least `k` go on."""
     sentences, width, _ = beams.tokens.shape
-    logits = precise(logits)
-    top, tokens = best(forbid(logits, NEVER), min(2 * width, logits.shape[-1]))
-    # Of the whole vocabulary only the normaliser is needed: a row's best logits are its best log-probabilities.
-    gained = (top - logits.logsumexp(-1, keepdim=True)).view(sentences, width, -1)
+    top, tokens = best(log_probs_of(logits), min(2 * width, logits.shape[-1]))
+    gained = top.view(sentences, width, -1)
     log_probs, chosen = best((beams.log_probs[:, :, None] + gained).flatten(1), 2 * width)
     origin = chosen // gained.shape[-1]
     past = beams.pick(origin).tokens

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from mtcli.decoding.filters import NEVER, forbid, precise, temperature, top_k, top_p
+from mtcli.decoding.filters import best, log_probs_of, temperature, top_k, top_p
 from mtcli.decoding.hypothesis import Hypothesis
 from mtcli.decoding.noise import gumbel, keys_of, split
 from mtcli.decoding.request import Request
@@ -39,7 +39,12 @@ def greedy(
         hint = "choose beam or sample, or leave n_best at 1"
         raise UsageError("greedy decoding finds one translation per sentence", hint)
     keys = torch.zeros(len(requests), 1, longest(requests), device=memory.values.device, dtype=torch.int64)
-    return roll_out(model, memory, requests, keys, lambda logits, _: logits.argmax(-1), settings.length_penalty)
+    return roll_out(model, memory, requests, keys, likeliest, settings.length_penalty)
+
+
+def likeliest(log_probs: Float[Tensor, "n v"], keys: Int[Tensor, " n"]) -> Int[Tensor, " n"]:
+    """The token with the highest log-probability; no random numbers are needed."""
+    return best(log_probs, 1)[1].squeeze(-1)
 
 
 def sample(
@@ -89,9 +94,9 @@ def roll_out(
     state = model.start(memory, width)
     for time in range(most):
         logits, state = model.step(tokens, state)
-        logits = precise(logits)
-        tokens = choose(forbid(logits, NEVER), keys[searched, :, time].flatten())
-        gained = logits.gather(-1, tokens[:, None]).squeeze(-1) - logits.logsumexp(-1)
+        possible = log_probs_of(logits)
+        tokens = choose(possible, keys[searched, :, time].flatten())
+        gained = possible.gather(-1, tokens[:, None]).squeeze(-1)
         outputs[searched, :, time] = tokens.view(-1, width).where(growing, NOTHING)
         log_probs[searched] += gained.view(-1, width).where(growing, 0)
         growing = growing & (tokens.view(-1, width) != EOS) & (time + 1 < limits[searched, None])

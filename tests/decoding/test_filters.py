@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mtcli.decoding.filters import NEVER, among_best, best, forbid, precise, temperature, top_k, top_p
-from mtcli.layout import BOS, EOS, PAD, UNK
+from mtcli.decoding.filters import BLOCK, among_best, best, log_probs_of, precise, temperature, top_k, top_p
+from mtcli.layout import BOS, PAD, UNK
 
 NONE = float("-inf")
 
@@ -73,15 +75,28 @@ def test_the_smallest_temperature_takes_the_best():
     assert temperature(logits, 1e-300).softmax(-1).tolist() == [[0, 1, 0, 0]]
 
 
-def test_forbidden_tokens_are_impossible_and_others_unchanged():
-    logits = torch.randn(3, 7)
-    assert sorted(NEVER) == sorted((PAD, BOS, UNK))
-    for row, filtered in zip(logits.tolist(), forbid(logits, NEVER).tolist(), strict=True):
-        assert filtered == [NONE if i in (PAD, BOS, UNK) else x for i, x in enumerate(row)]
-        assert filtered[EOS] == row[EOS]
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+def test_tokens_that_no_translation_contains_are_impossible_and_keep_their_share(dtype):
+    logits = torch.randn(3, 7).to(dtype)
+    found = log_probs_of(logits)
+    assert found.dtype == (torch.float64 if dtype == torch.float64 else torch.float32)
+    for row, log_probs in zip(logits.tolist(), found.tolist(), strict=True):
+        total = math.log(sum(math.exp(x) for x in row))
+        expected = [NONE if i in (PAD, BOS, UNK) else x - total for i, x in enumerate(row)]
+        assert log_probs == pytest.approx(expected, abs=1e-5)
 
 
-@pytest.mark.parametrize("change", [lambda x: forbid(x, [1]), lambda x: temperature(x, 0.5), lambda x: top_k(x, 2)])
+@given(st.integers(1, 12), st.integers(0, 2**31), st.sampled_from([1, 2, 5, 1000]))
+def test_the_best_of_a_large_vocabulary_are_found_block_by_block(k, seed, distinct):
+    """With few distinct values nearly all are equal, within blocks, across them, and in the rest behind them."""
+    generator = torch.Generator().manual_seed(seed)
+    logits = torch.randint(0, distinct, (3, 48 * BLOCK + 7), generator=generator).float()
+    found, columns = best(logits, k)
+    assert columns.tolist() == [naive_best(row, k) for row in logits.numpy()]
+    assert torch.equal(found, logits.gather(1, columns))
+
+
+@pytest.mark.parametrize("change", [log_probs_of, lambda x: temperature(x, 0.5), lambda x: top_k(x, 2)])
 def test_the_argument_stays_as_it_was(change):
     logits = torch.randn(2, 5)
     before = logits.clone()

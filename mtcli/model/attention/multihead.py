@@ -10,10 +10,10 @@ from collections.abc import Callable
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.functional import linear
 
 from mtcli.layout import Attend, Rows
 from mtcli.model.attention.mechanism import Mechanism, Past
+from mtcli.model.linear import Linear
 from mtcli.model.position import Position
 
 
@@ -43,7 +43,7 @@ class MultiHeadAttention(nn.Module):
         self.mechanism = mechanism
         self.position = position
         # One matrix: a self-attention's three projections are then one product.
-        self.project = nn.Linear(model_dim, sum(self.sizes))
+        self.project = Linear(model_dim, sum(self.sizes))
         self.merge = nn.Linear(model_dim, model_dim)
         for part in torch.split(self.project.weight, self.sizes):
             nn.init.xavier_uniform_(part, gain)
@@ -87,17 +87,12 @@ class MultiHeadAttention(nn.Module):
 
     def ask(self, x: Float[Tensor, "b t m"]) -> Float[Tensor, "b h t d"]:
         """The queries to a memory."""
-        queries = self.sizes[0]
-        query: Tensor = self.query_norm(
-            self.split(linear(x, self.project.weight[:queries], self.project.bias[:queries]))
-        )
+        query: Tensor = self.query_norm(self.split(self.project.part(x, 0, self.sizes[0])))
         return query
 
     def answer(self, memory: Float[Tensor, "b s m"]) -> tuple[Float[Tensor, "b g s d"], Float[Tensor, "b g s d"]]:
         """The keys and values of a memory."""
-        queries = self.sizes[0]
-        both = linear(memory, self.project.weight[queries:], self.project.bias[queries:])
-        key, value = both.chunk(2, dim=-1)
+        key, value = self.project.part(memory, self.sizes[0], None).chunk(2, dim=-1)
         return self.key_norm(self.split(key)), self.split(value)
 
     def split(self, x: Float[Tensor, "b t f"]) -> Float[Tensor, "b h t d"]:

@@ -1,0 +1,44 @@
+"""Products of 8-bit integers: a quarter of the memory of fp32, and on processors with VNNI four times the speed.
+
+Weights are scaled output by output, inputs row by row, so that a result does not depend on the rows around it.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float, Int8
+from torch import Tensor
+
+LARGEST = 127
+"""-128 is left out, so that zero is in the middle."""
+
+
+def quantised(x: Float[Tensor, "n i"]) -> tuple[Int8[Tensor, "n i"], Float[Tensor, "n 1"]]:
+    """The integers nearest to each row divided by its scale, and the scales; a row of zeros stays zero."""
+    tiny = torch.finfo(x.dtype).tiny
+    scale = x.abs().amax(-1, keepdim=True).clamp_min(tiny * LARGEST) / LARGEST
+    return (x / scale).round_().to(torch.int8), scale
+
+
+def int8_linear(
+    x: Float[Tensor, "n i"],
+    weight: Int8[Tensor, "o i"],
+    scale: Float[Tensor, " o"],
+    bias: Float[Tensor, " o"] | None,
+) -> Float[Tensor, "n o"]:
+    """`x W^T + b` with `x` rounded to 8 bits row by row, and `W` the rows of `weight` times their `scale`."""
+    rows, scales = quantised(x)
+    # Step by step in place: a product of integers and floats converts both, number by number.
+    product = torch._int_mm(rows, weight.t()).to(x.dtype).mul_(scales).mul_(scale)
+    return product if bias is None else product.add_(bias)
+
+
+def plain_int8_linear(
+    x: Float[Tensor, "n i"],
+    weight: Int8[Tensor, "o i"],
+    scale: Float[Tensor, " o"],
+    bias: Float[Tensor, " o"] | None,
+) -> Float[Tensor, "n o"]:
+    """The same in floating point."""
+    rows, scales = quantised(x)
+    return torch.nn.functional.linear(rows * scales, weight * scale[:, None], bias)
