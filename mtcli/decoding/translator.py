@@ -15,6 +15,7 @@ from mtcli.decoding.hypothesis import Hypothesis
 from mtcli.decoding.inference import at_rest, batches
 from mtcli.decoding.request import Request
 from mtcli.decoding.splitting import split
+from mtcli.decoding.workers import Workers
 from mtcli.layout import EOS, pad
 from mtcli.model.seq2seq import Seq2Seq
 from mtcli.settings import DecodingSettings
@@ -76,6 +77,7 @@ class Translator:
         settings: DecodingSettings,
         device: torch.device,
         max_source: int = MAX_SOURCE,
+        workers: int = 1,
     ) -> None:
         self.model = model
         self.tokenizer = tokenizer
@@ -83,6 +85,7 @@ class Translator:
         self.device = device
         self.max_source = min(max_source, model.longest_source or max_source)
         self.search = load("decoding", settings.decoding)
+        self.workers = Workers(self.search_batch, workers) if workers > 1 else None
 
     def stream(self, chunks: Iterable[Sequence[str]]) -> Iterator[Translation]:
         """Translate chunk after chunk, in order; a chunk's translations come before the next chunk is asked for."""
@@ -113,18 +116,21 @@ class Translator:
         """The hypotheses of each part, searched in batches of similar length."""
         results: list[list[Hypothesis]] = [[] for _ in parts]
         lengths, budget = [len(part.tokens) + 1 for part in parts], self.settings.batch_tokens // width(self.settings)
-        with at_rest(self.model):
-            for places in batches(lengths, budget):
-                for place, hypotheses in zip(places, self.search_batch([parts[i] for i in places]), strict=True):
-                    results[place] = hypotheses
+        together = list(batches(lengths, budget))
+        jobs = [[parts[i] for i in places] for places in together]
+        shared = self.workers.map(jobs) if self.workers and len(jobs) > 1 else map(self.search_batch, jobs)
+        for places, found in zip(together, shared, strict=True):
+            for place, hypotheses in zip(places, found, strict=True):
+                results[place] = hypotheses
         texts = iter(self.tokenizer.decode_target([list(h.tokens) for each in results for h in each]))
         return [[as_text(h, next(texts)) for h in each] for each in results]
 
     def search_batch(self, parts: Sequence[Part]) -> list[list[Hypothesis]]:
         """The hypotheses of parts that are decoded together."""
         source, rows = pad([[*part.tokens, EOS] for part in parts])
-        memory = self.model.encode(source.to(self.device), rows.to(self.device))
-        found: list[list[Hypothesis]] = self.search(self.model, memory, [*map(self.request, parts)], self.settings)
+        with at_rest(self.model):
+            memory = self.model.encode(source.to(self.device), rows.to(self.device))
+            found: list[list[Hypothesis]] = self.search(self.model, memory, [*map(self.request, parts)], self.settings)
         return found
 
     def request(self, part: Part) -> Request:
