@@ -41,12 +41,9 @@ def test_a_beam_of_one_is_greedy_search(penalty, grid):
 
 
 @NORMALIZATIONS
-@pytest.mark.parametrize("patience", [1, 0])
-def test_a_wide_beam_is_exhaustive_search(normalization, penalty, patience):
-    wanted = settings(
-        beam_size=40, n_best=8, length_normalization=normalization, length_penalty=penalty, beam_patience=patience
-    )
-    for seed in range(12):
+def test_a_wide_beam_is_exhaustive_search(normalization, penalty):
+    wanted = settings(beam_size=40, n_best=8, length_normalization=normalization, length_penalty=penalty)
+    for seed in range(8):
         model = random_table(seed, vocabulary=6)
         sources, limits = [[4], [5, 4, 5]], [5, 3]
         results = run(beam_search, model, sources, limits, wanted)
@@ -58,12 +55,9 @@ def test_a_wide_beam_is_exhaustive_search(normalization, penalty, patience):
             assert all(h.finished for h in hypotheses)
 
 
-@pytest.mark.parametrize("patience", [1, 0])
 @pytest.mark.parametrize("n_best", [1, 3])
 @NORMALIZATIONS
-def test_stopping_early_changes_nothing_but_the_number_of_steps(
-    normalization, penalty, n_best, patience, monkeypatch
-):
+def test_stopping_early_changes_nothing_but_the_number_of_steps(normalization, penalty, n_best, monkeypatch):
     steps = {}
     results = {}
     for stopping in (True, False):
@@ -71,11 +65,11 @@ def test_stopping_early_changes_nothing_but_the_number_of_steps(
             monkeypatch.setattr(beam, "normalised", lambda *_: inf)
         model = Table(9, seed=7, ending=1.0)
         results[stopping] = []
-        for seed in range(25):
+        for seed in range(14):
             model.seed = seed
             sources = sources_of(seed, 4, 9)
             wanted = settings(
-                n_best=n_best, length_normalization=normalization, length_penalty=penalty, beam_patience=patience
+                n_best=n_best, length_normalization=normalization, length_penalty=penalty, beam_patience=seed % 2
             )
             results[stopping] += run(beam_search, model, sources, limits_of(sources), wanted)
         steps[stopping] = model.rows_stepped
@@ -101,19 +95,22 @@ def test_patience_never_loses_and_sometimes_wins():
     assert won
 
 
-@pytest.mark.parametrize(("patience", "steps"), [(0.2, 1), (0.4, 2), (1, 5), (1.2, 6), (2, 10), (0, 20)])
-def test_patience_counts_in_beams(patience, steps, monkeypatch):
+@pytest.mark.parametrize(
+    ("size", "patience", "steps"),
+    [(5, 0.2, 1), (5, 0.3, 2), (5, 1, 5), (5, 1.1, 6), (10, 1.1, 11), (5, 2, 10), (5, 1e-9, 1), (5, 0, 20)],
+)
+def test_patience_counts_in_beams(size, patience, steps, monkeypatch):
     """One hypothesis ends at each step, and no bound stops the search."""
     monkeypatch.setattr(beam, "normalised", lambda *_: inf)
     model = Table(5, seed=0, scale=0.0, ending=1.0)
-    run(beam_search, model, [[4]], [20], settings(beam_size=5, beam_patience=patience))
+    run(beam_search, model, [[4]], [20], settings(beam_size=size, beam_patience=patience))
     assert model.steps == steps
 
 
 @NORMALIZATIONS
 def test_scores_are_those_of_a_naive_loop_over_the_logits(normalization, penalty):
     wanted = settings(n_best=4, length_normalization=normalization, length_penalty=penalty)
-    for seed in range(30):
+    for seed in range(15):
         model, sources = random_table(seed), sources_of(seed, 4, 9)
         results = run(beam_search, model, sources, limits_of(sources), wanted)
         for source, hypotheses in zip(sources, results, strict=True):
