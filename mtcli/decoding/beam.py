@@ -199,7 +199,7 @@ def decided(found: list[Hypothesis], log_prob: float, limit: int, settings: Deco
 
 def enough(settings: DecodingSettings) -> float:
     """How many ended hypotheses end the search for a sentence (Kasai et al. 2022); with a patience of 0 no number."""
-    # Rounded, as ten times 1.1 is a little more than eleven.
+    # Rounded, as 25 times 2.2 is a little more than 55.
     ended = ceil(round(settings.beam_size * settings.beam_patience, 6))
     return float(max(1, ended)) if settings.beam_patience else inf
 

@@ -97,13 +97,13 @@ def test_patience_never_loses_and_sometimes_wins():
 
 @pytest.mark.parametrize(
     ("size", "patience", "steps"),
-    [(5, 0.2, 1), (5, 0.3, 2), (5, 1, 5), (5, 1.1, 6), (10, 1.1, 11), (5, 2, 10), (5, 1e-9, 1), (5, 0, 20)],
+    [(5, 0.2, 1), (5, 0.3, 2), (5, 1, 5), (5, 1.1, 6), (25, 2.2, 55), (5, 2, 10), (5, 1e-9, 1), (5, 0, 70)],
 )
 def test_patience_counts_in_beams(size, patience, steps, monkeypatch):
     """One hypothesis ends at each step, and no bound stops the search."""
     monkeypatch.setattr(beam, "normalised", lambda *_: inf)
     model = Table(5, seed=0, scale=0.0, ending=1.0)
-    run(beam_search, model, [[4]], [20], settings(beam_size=size, beam_patience=patience))
+    run(beam_search, model, [[4]], [70], settings(beam_size=size, beam_patience=patience))
     assert model.steps == steps
 
 

@@ -6,9 +6,11 @@ import random
 from collections import Counter
 
 import pytest
+import torch
 
 from mtcli.decoding import beam
-from mtcli.decoding.beam import beam_search
+from mtcli.decoding.beam import Beams, beam_search, undecided
+from mtcli.decoding.hypothesis import Hypothesis
 from mtcli.errors import UsageError
 from mtcli.layout import BOS, EOS
 from mtcli.settings import DecodingSettings
@@ -118,6 +120,14 @@ def test_stopping_early_changes_nothing_but_the_number_of_steps(monkeypatch):
         monkeypatch.setattr(beam, "normalised", lambda *_: float("inf"))
     assert results[0] == results[1]
     assert steps[0] < steps[1]
+
+
+@pytest.mark.parametrize(("log_probs", "going"), [([-5.0, -1.0], [0]), ([-1.0, -5.0], [0]), ([-5.0, -4.0], [])])
+def test_the_likeliest_alive_keeps_a_search_going_wherever_it_stands(log_probs, going):
+    """Hypotheses alive stand in the order of their penalised log-probabilities."""
+    alive = Beams([0], torch.zeros(1, 2).long(), torch.zeros(1, 2, 3).long(), torch.tensor([log_probs]))
+    found = [[Hypothesis((4,), -3.0, -3.0, True)]]
+    assert undecided(alive, found, [9], DecodingSettings(beam_size=2, length_normalization="none")) == going
 
 
 @pytest.mark.parametrize("grid", [0.0, 1.0])
