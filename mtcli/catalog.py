@@ -65,7 +65,9 @@ DECODING = {
     "greedy": "mtcli.decoding.sampling:greedy",
     "beam": "mtcli.decoding.beam:beam_search",
     "sample": "mtcli.decoding.sampling:sample",
+    "mbr": "mtcli.decoding.mbr:candidates",
 }
+UTILITY = {"chrf": "mtcli.decoding.utility:chrf", "bleu": "mtcli.decoding.utility:bleu"}
 METRIC = {"bleu": "mtcli.evaluation:bleu", "chrf": "mtcli.evaluation:chrf", "ter": "mtcli.evaluation:ter"}
 TASK = {
     "copy": "mtcli.data.probes:copy",
@@ -88,6 +90,7 @@ TABLES = {
     "optimizer": OPTIMIZER,
     "schedule": SCHEDULE,
     "decoding": DECODING,
+    "utility": UTILITY,
     "metric": METRIC,
     "protocol": PROTOCOL,
     "task": TASK,

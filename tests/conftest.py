@@ -11,5 +11,5 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 from jaxtyping import install_import_hook
 
 # Every jaxtyping annotation in these modules is compared with the tensors that arrive, call by call.
-SEARCH = [f"mtcli.decoding.{name}" for name in ("beam", "filters", "sampling", "scorer")]
+SEARCH = [f"mtcli.decoding.{name}" for name in ("beam", "diverse", "filters", "mbr", "sampling", "scorer", "utility")]
 install_import_hook(["mtcli.layout", "mtcli.kernels", "mtcli.model", *SEARCH], "beartype.beartype")

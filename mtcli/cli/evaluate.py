@@ -73,7 +73,8 @@ def translated(
     loaded = load(model, {name: value for name, value in typed.items() if name != "target_lang"})
     language = typed.get("target_lang", loaded.restored.recipe.data.target_lang)
     measure(["a"], ["a"], language)  # a metric that does not exist is better found now than after an hour
-    translator = Translator(loaded.restored.model, loaded.restored.tokenizer, loaded.decoding, loaded.device)
+    restored = loaded.restored
+    translator = Translator(restored.model, restored.tokenizer, loaded.decoding, loaded.device, target_lang=language)
     with loaded.autocast:
         results = translator.translate([normalize(line) for line in sources])
     return [result.text for result in results], references, language

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mtcli.errors import UsageError
 from mtcli.settings import DecodingSettings
 
 if TYPE_CHECKING:
@@ -21,16 +20,6 @@ if TYPE_CHECKING:
 ModelOption = Annotated[Path, typer.Option("--model", "-m", help="a run, or one checkpoint directory")]
 MACHINE = ("device", "threads", "precision")
 """The training settings that decoding shares; typed for this command only, never taken from a checkpoint."""
-
-STRATEGY_OF = {
-    "beam_size": "beam",
-    "length_penalty": "beam",
-    "temperature": "sample",
-    "top_k": "sample",
-    "top_p": "sample",
-    "sampling_seed": "sample",
-}
-"""Settings that mean something in one strategy only."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +36,7 @@ def load(model: Path, typed: Mapping[str, Any]) -> Loaded:
     """The model that `-m` names, with the decoding settings of its recipe changed by typed flags."""
     from mtcli.checkpoint.restore import restore
     from mtcli.cli.flags import settings_of
+    from mtcli.decoding.contradiction import refuse_contradictions
     from mtcli.device import choose_device, choose_precision, use_processor
     from mtcli.training.precision import Precision
 
@@ -57,19 +47,5 @@ def load(model: Path, typed: Mapping[str, Any]) -> Loaded:
     restored = restore(model, device)
     flags = {name: value for name, value in typed.items() if name not in MACHINE}
     decoding: DecodingSettings = settings_of("decoding", restored.recipe, flags)
-    refuse_ignored(decoding, flags)
+    refuse_contradictions(decoding, flags)
     return Loaded(restored, device, decoding, Precision(precision, device).autocast())
-
-
-def refuse_ignored(decoding: DecodingSettings, typed: Mapping[str, Any]) -> None:
-    """Raise `UsageError` for a typed flag that the chosen strategy would not look at."""
-    for name, strategy in STRATEGY_OF.items():
-        if name in typed and decoding.decoding != strategy:
-            raise UsageError(
-                f"--{name.replace('_', '-')} means nothing in {decoding.decoding} decoding",
-                f"leave it out, or choose --decoding {strategy}",
-            )
-    if decoding.decoding == "greedy" and decoding.n_best > 1:
-        raise UsageError("greedy decoding finds one translation, not --n-best", "use --decoding beam or sample")
-    if decoding.decoding == "beam" and decoding.n_best > decoding.beam_size:
-        raise UsageError(f"--n-best {decoding.n_best} needs a --beam-size of at least {decoding.n_best}")

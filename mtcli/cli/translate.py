@@ -64,7 +64,8 @@ def translated(model: Path, file: Path | None, typed: dict[str, Any]) -> Iterato
     from mtcli.decoding.translator import Translator
 
     loaded = load(model, typed)
-    translator = Translator(loaded.restored.model, loaded.restored.tokenizer, loaded.decoding, loaded.device)
+    restored, language = loaded.restored, loaded.restored.recipe.data.target_lang
+    translator = Translator(restored.model, restored.tokenizer, loaded.decoding, loaded.device, target_lang=language)
     split: list[int] = []
     seen = 0
     with loaded.autocast:

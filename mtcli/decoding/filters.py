@@ -6,7 +6,7 @@ Every function works on rows of logits and leaves its argument as it was; a toke
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import inf
+from math import inf, log
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -52,6 +52,17 @@ def top_p(logits: Float[Tensor, "n v"], p: float) -> Float[Tensor, "n v"]:
     keep = before < p
     keep[:, 0] = True  # in fp32 even p may be 0
     return logits.masked_fill(~torch.zeros_like(keep).scatter(-1, tokens, keep), -inf)
+
+
+def min_p(logits: Float[Tensor, "n v"], share: float) -> Float[Tensor, "n v"]:
+    """Keep the tokens that are at least `share` times as likely as the likeliest (Nguyen et al. 2024)."""
+    return logits.masked_fill(logits < logits.amax(-1, keepdim=True) + log(share), -inf)
+
+
+def epsilon_cutoff(logits: Float[Tensor, "n v"], epsilon: float) -> Float[Tensor, "n v"]:
+    """Keep the tokens more likely than `epsilon`, and at least the likeliest (Hewitt et al. 2022)."""
+    unlikely = logits.softmax(-1) <= epsilon
+    return logits.masked_fill(unlikely & ~among_best(logits, 1), -inf)
 
 
 def best(logits: Float[Tensor, "n v"], k: int) -> tuple[Float[Tensor, "n k"], Int[Tensor, "n k"]]:

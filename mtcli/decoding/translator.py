@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from math import ceil
 from typing import Any, Protocol, runtime_checkable
@@ -13,6 +13,7 @@ import torch
 from mtcli.catalog import load
 from mtcli.decoding.hypothesis import Hypothesis
 from mtcli.decoding.inference import at_rest, batches
+from mtcli.decoding.mbr import ranked
 from mtcli.decoding.request import Request
 from mtcli.decoding.splitting import split
 from mtcli.layout import EOS, pad
@@ -39,7 +40,7 @@ class TextTokenizer(Protocol):
 
 @dataclass(frozen=True)
 class TextHypothesis:
-    """One translation of one line; the numbers are those of `Hypothesis`."""
+    """One translation of one line; the numbers are those of `Hypothesis`, but the score of mbr is a utility."""
 
     text: str
     score: float
@@ -66,7 +67,8 @@ class Translation:
 class Translator:
     """A model, its tokenizer and a way to search, ready to translate.
 
-    Raises `UsageError` if there is no such strategy as `settings.decoding`.
+    `target_lang` matters to mbr with BLEU, which splits text into words. Raises `UsageError` if there is no such
+    strategy as `settings.decoding`.
     """
 
     def __init__(
@@ -76,6 +78,7 @@ class Translator:
         settings: DecodingSettings,
         device: torch.device,
         max_source: int = MAX_SOURCE,
+        target_lang: str = "",
     ) -> None:
         self.model = model
         self.tokenizer = tokenizer
@@ -83,6 +86,7 @@ class Translator:
         self.device = device
         self.max_source = min(max_source, model.longest_source or max_source)
         self.search = load("decoding", settings.decoding)
+        self.utility = load("utility", settings.mbr_utility)(target_lang) if settings.decoding == "mbr" else None
 
     def stream(self, chunks: Iterable[Sequence[str]]) -> Iterator[Translation]:
         """Translate chunk after chunk, in order; a chunk's translations come before the next chunk is asked for."""
@@ -118,7 +122,14 @@ class Translator:
                 for place, hypotheses in zip(places, self.search_batch([parts[i] for i in places]), strict=True):
                     results[place] = hypotheses
         texts = iter(self.tokenizer.decode_target([list(h.tokens) for each in results for h in each]))
-        return [[as_text(h, next(texts)) for h in each] for each in results]
+        return [self.chosen([as_text(h, next(texts)) for h in each]) for each in results]
+
+    def chosen(self, found: list[TextHypothesis]) -> list[TextHypothesis]:
+        """The hypotheses that a search found; of samples for mbr the best, scored by their expected utility."""
+        if self.utility is None:
+            return found
+        best = ranked([each.text for each in found], self.utility)[: self.settings.n_best]
+        return [replace(found[place], score=score) for place, score in best]
 
     def search_batch(self, parts: Sequence[Part]) -> list[list[Hypothesis]]:
         """The hypotheses of parts that are decoded together."""
@@ -144,7 +155,8 @@ class Part:
 
 def width(settings: DecodingSettings) -> int:
     """How many hypotheses of each sentence are in the model's batch."""
-    return {"beam": settings.beam_size, "sample": settings.n_best}.get(settings.decoding, 1)
+    widths = {"beam": settings.beam_size, "sample": settings.n_best, "mbr": settings.mbr_samples}
+    return widths.get(settings.decoding, 1)
 
 
 def seed_of(sampling_seed: int, text: str) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import inf
 
@@ -16,6 +17,9 @@ from mtcli.model.seq2seq import Memory, Seq2Seq
 from mtcli.settings import DecodingSettings
 
 Tokens = tuple[int, ...]
+
+DIVISORS: dict[str, Callable[[int], float]] = {"average": float, "gnmt": lambda n: (5 + n) / 6, "none": lambda n: 1.0}
+"""What `length_normalization` divides by, before the exponent."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +127,9 @@ def forced(model: Table, source, tokens, finished: bool) -> float:
     return total
 
 
-def exhaustive(model: Table, source, limit: int, penalty: float) -> list[tuple[float, float, Tokens]]:
+def exhaustive(
+    model: Table, source, limit: int, penalty: float, divisor: Callable[[int], float] = float
+) -> list[tuple[float, float, Tokens]]:
     """(score, log_prob, tokens) of every translation that ends within `limit` predictions, best first."""
     results = []
     paths = [((), 0.0)]
@@ -132,7 +138,7 @@ def exhaustive(model: Table, source, limit: int, penalty: float) -> list[tuple[f
         for tokens, log_prob in paths:
             log_probs = log_softmax(model.logits((*source, EOS), (BOS, *tokens)))
             ended = log_prob + log_probs[EOS]
-            results.append((ended / length**penalty, ended, tokens))
+            results.append((ended / divisor(length) ** penalty, ended, tokens))
             for token, gained in enumerate(log_probs):
                 if token not in (PAD, UNK, BOS, EOS) and gained > -inf:
                     longer.append(((*tokens, token), log_prob + gained))
