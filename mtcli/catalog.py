@@ -66,6 +66,7 @@ DECODING = {
     "beam": "mtcli.decoding.beam:beam_search",
     "sample": "mtcli.decoding.sampling:sample",
 }
+ENSEMBLE = {"log-linear": "mtcli.decoding.ensemble:log_linear", "linear": "mtcli.decoding.ensemble:linear"}
 METRIC = {"bleu": "mtcli.evaluation:bleu", "chrf": "mtcli.evaluation:chrf", "ter": "mtcli.evaluation:ter"}
 TASK = {
     "copy": "mtcli.data.probes:copy",
@@ -88,6 +89,7 @@ TABLES = {
     "optimizer": OPTIMIZER,
     "schedule": SCHEDULE,
     "decoding": DECODING,
+    "ensemble": ENSEMBLE,
     "metric": METRIC,
     "protocol": PROTOCOL,
     "task": TASK,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from math import inf
 from typing import Any
 
@@ -11,6 +12,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from mtcli.decoding.control import Control
 from mtcli.decoding.filters import NEVER, best, forbid, precise
 from mtcli.decoding.hypothesis import Hypothesis, normalised
 from mtcli.decoding.request import Request
@@ -22,7 +24,7 @@ from mtcli.settings import DecodingSettings
 
 @dataclass(frozen=True)
 class Beams:
-    """`k` hypotheses for each of the `b` sentences that are still searched, those of a sentence best first.
+    """`k` hypotheses for each of the `b` sentences that are still searched, those to prefer first.
 
     A place without a hypothesis has the log-probability -inf.
     """
@@ -49,16 +51,22 @@ class Beams:
         return Beams(sentences, self.rows[index], self.tokens[index], self.log_probs[index])
 
 
+Grow = Callable[[Beams, Float[Tensor, "n v"]], Beams]
+"""From the hypotheses and their next logits to at least `k` continuations of each sentence that do not end."""
+
+
 def beam_search(
     model: Seq2Seq[Any],
     memory: Memory,
     requests: Sequence[Request],
     settings: DecodingSettings,
+    grow: Grow | None = None,
 ) -> list[list[Hypothesis]]:
     """The `n_best` best hypotheses found for each sentence with `beam_size` alive at each step, best first.
 
     Fewer than `n_best` come back if fewer end within the limit; if none ends, the unfinished ones do.
-    Raises `UsageError` if more are asked for than are kept alive.
+    `grow` chooses the continuations of each step, `extend` if it is not given. Raises `UsageError` if more are asked
+    for than are kept alive.
     """
     width = settings.beam_size
     if settings.n_best > width:
@@ -66,10 +74,11 @@ def beam_search(
         raise UsageError(f"a beam of {width} cannot find {settings.n_best} translations per sentence", hint)
     found: list[list[Hypothesis]] = [[] for _ in requests]
     limits = [request.limit for request in requests]
+    grow = grow or partial(extend, control=Control.of(requests, settings))
     beams, state = first(len(found), width, memory.values.device), model.start(memory, width)
     while True:
         logits, state = model.step(beams.tokens[:, :, -1].flatten(), state)
-        candidates = extend(beams, logits)
+        candidates = grow(beams, logits)
         collect(candidates, found, settings)
         beams = alive(candidates, width)
         beams = beams.keep(undecided(beams, found, limits, settings))
@@ -87,17 +96,27 @@ def first(sentences: int, width: int, device: torch.device) -> Beams:
     return Beams(list(range(sentences)), rows, tokens, log_probs)
 
 
-def extend(beams: Beams, logits: Float[Tensor, "n v"]) -> Beams:
+def extend(beams: Beams, logits: Float[Tensor, "n v"], control: Control | None = None) -> Beams:
     """The best `2k` continuations of each sentence's `k` hypotheses: at most `k` end, so at least `k` go on."""
     sentences, width, _ = beams.tokens.shape
     logits = precise(logits)
-    top, tokens = best(forbid(logits, NEVER), min(2 * width, logits.shape[-1]))
+    allowed = forbid(logits, NEVER)
+    if control:
+        allowed = control(allowed, beams.tokens[:, :, 1:].flatten(0, 1), beams.sentences)
+    top, tokens = best(allowed, min(2 * width, logits.shape[-1]))
     # Of the whole vocabulary only the normaliser is needed: a row's best logits are its best log-probabilities.
     gained = (top - logits.logsumexp(-1, keepdim=True)).view(sentences, width, -1)
     log_probs, chosen = best((beams.log_probs[:, :, None] + gained).flatten(1), 2 * width)
     origin = chosen // gained.shape[-1]
+    return continued(beams, origin, tokens.view(sentences, -1).gather(1, chosen), log_probs)
+
+
+def continued(
+    beams: Beams, origin: Int[Tensor, "b c"], added: Int[Tensor, "b c"], log_probs: Float[Tensor, "b c"]
+) -> Beams:
+    """Each sentence's hypotheses `origin` with one token more."""
+    sentences, width, _ = beams.tokens.shape
     past = beams.pick(origin).tokens
-    added = tokens.view(sentences, -1).gather(1, chosen)
     rows = origin + width * torch.arange(sentences, device=origin.device)[:, None]
     return Beams(beams.sentences, rows, torch.cat([past, added[:, :, None]], -1), log_probs)
 
@@ -130,7 +149,8 @@ def undecided(
     """The places in `beams` of the sentences whose search goes on; the others' results are complete in `found`."""
     places = []
     length = beams.tokens.shape[-1] - 1
-    for place, (sentence, log_prob) in enumerate(zip(beams.sentences, beams.log_probs[:, 0].tolist(), strict=True)):
+    highest = beams.log_probs.amax(-1).tolist()
+    for place, (sentence, log_prob) in enumerate(zip(beams.sentences, highest, strict=True)):
         limit = limits[sentence]
         if length < limit and not decided(found[sentence], log_prob, limit, settings):
             places.append(place)

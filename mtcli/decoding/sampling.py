@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from mtcli.decoding.control import Control
 from mtcli.decoding.filters import NEVER, forbid, precise, temperature, top_k, top_p
 from mtcli.decoding.hypothesis import Hypothesis
 from mtcli.decoding.noise import gumbel, keys_of, split
@@ -39,7 +40,7 @@ def greedy(
         hint = "choose beam or sample, or leave n_best at 1"
         raise UsageError("greedy decoding finds one translation per sentence", hint)
     keys = torch.zeros(len(requests), 1, longest(requests), device=memory.values.device, dtype=torch.int64)
-    return roll_out(model, memory, requests, keys, lambda logits, _: logits.argmax(-1), settings.length_penalty)
+    return roll_out(model, memory, requests, keys, lambda logits, _: logits.argmax(-1), settings)
 
 
 def sample(
@@ -61,7 +62,7 @@ def sample(
 
     seeds = keys_of([request.seed for request in requests], memory.values.device)
     keys = split(split(seeds, settings.n_best), longest(requests))
-    return roll_out(model, memory, requests, keys, choose, settings.length_penalty)
+    return roll_out(model, memory, requests, keys, choose, settings)
 
 
 def longest(requests: Sequence[Request]) -> int:
@@ -75,7 +76,7 @@ def roll_out(
     requests: Sequence[Request],
     keys: Int[Tensor, "b w l"],
     choose: Choose,
-    length_penalty: float,
+    settings: DecodingSettings,
 ) -> list[list[Hypothesis]]:
     """Extend `w` hypotheses per sentence until each has ended or reached its limit of at most `l` tokens."""
     device, dtype = memory.values.device, torch.promote_types(memory.values.dtype, torch.float32)
@@ -86,11 +87,14 @@ def roll_out(
     searched = torch.arange(sentences, device=device)
     growing = torch.ones(sentences, width, device=device, dtype=torch.bool)
     tokens = torch.full((sentences * width,), BOS, device=device)
-    state = model.start(memory, width)
+    state, control = model.start(memory, width), Control.of(requests, settings)
     for time in range(most):
         logits, state = model.step(tokens, state)
         logits = precise(logits)
-        tokens = choose(forbid(logits, NEVER), keys[searched, :, time].flatten())
+        allowed = forbid(logits, NEVER)
+        if control:
+            allowed = control(allowed, outputs[searched, :, :time].flatten(0, 1), searched.tolist())
+        tokens = choose(allowed, keys[searched, :, time].flatten())
         gained = logits.gather(-1, tokens[:, None]).squeeze(-1) - logits.logsumexp(-1)
         outputs[searched, :, time] = tokens.view(-1, width).where(growing, NOTHING)
         log_probs[searched] += gained.view(-1, width).where(growing, 0)
@@ -102,7 +106,7 @@ def roll_out(
             rows = torch.arange(len(tokens), device=device).view(-1, width)[kept].flatten()
             searched, growing, tokens, state = searched[kept], growing[kept], tokens[rows], model.select(state, rows)
     return [
-        [hypothesis(*pair, length_penalty) for pair in zip(*sentence, strict=True)]
+        [hypothesis(*pair, settings.length_penalty) for pair in zip(*sentence, strict=True)]
         for sentence in zip(outputs.tolist(), log_probs.tolist(), strict=True)
     ]
 

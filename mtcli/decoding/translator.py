@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from math import ceil
 from typing import Any, Protocol, runtime_checkable
@@ -11,10 +11,13 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 
 from mtcli.catalog import load
+from mtcli.decoding.banks import bank_search
 from mtcli.decoding.hypothesis import Hypothesis
 from mtcli.decoding.inference import at_rest, batches
 from mtcli.decoding.request import Request
 from mtcli.decoding.splitting import split
+from mtcli.decoding.wishes import Wishes
+from mtcli.errors import UsageError
 from mtcli.layout import EOS, pad
 from mtcli.model.seq2seq import Seq2Seq
 from mtcli.settings import DecodingSettings
@@ -66,7 +69,7 @@ class Translation:
 class Translator:
     """A model, its tokenizer and a way to search, ready to translate.
 
-    Raises `UsageError` if there is no such strategy as `settings.decoding`.
+    Raises `UsageError` if there is no such strategy as `settings.decoding`, or if it cannot fulfil the wishes.
     """
 
     def __init__(
@@ -76,6 +79,7 @@ class Translator:
         settings: DecodingSettings,
         device: torch.device,
         max_source: int = MAX_SOURCE,
+        wishes: Wishes | None = None,
     ) -> None:
         self.model = model
         self.tokenizer = tokenizer
@@ -83,15 +87,29 @@ class Translator:
         self.device = device
         self.max_source = min(max_source, model.longest_source or max_source)
         self.search = load("decoding", settings.decoding)
+        self.wishes = wishes
+        if wishes and wishes.require_words:
+            if settings.decoding != "beam":
+                raise UsageError(
+                    f"words that a translation must contain need beam search, not {settings.decoding} decoding",
+                    "choose --decoding beam, or leave out --require and --terms",
+                )
+            self.search = bank_search
 
     def stream(self, chunks: Iterable[Sequence[str]]) -> Iterator[Translation]:
         """Translate chunk after chunk, in order; a chunk's translations come before the next chunk is asked for."""
         for lines in chunks:
             yield from self.translate(lines)
 
-    def translate(self, lines: Sequence[str]) -> list[Translation]:
-        """One translation for each line, in order."""
+    def translate(self, lines: Sequence[str], prefixes: Sequence[str] = ()) -> list[Translation]:
+        """One translation for each line, in order, each beginning with the line's prefix if prefixes are given.
+
+        Of a line translated in parts, the first has the prefix and the words that all lines require.
+        """
+        assert self.wishes or not prefixes
         parts = [self.parts(*pair) for pair in zip(lines, self.tokenizer.encode_source(lines), strict=True)]
+        for of_line, prefix in zip(parts, prefixes, strict=bool(prefixes)):
+            of_line[:1] = [replace(part, prefix=prefix) for part in of_line[:1]]
         results = iter(self.search_all([part for of_line in parts for part in of_line]))
         return [joined(line, [next(results) for _ in of_line]) for line, of_line in zip(lines, parts, strict=True)]
 
@@ -103,7 +121,8 @@ class Translator:
             return [Part(line, tokens)]
         texts = split(line, lambda text: self.fits(self.tokenizer.encode_source([text])[0]))
         encoded = zip(texts, self.tokenizer.encode_source(texts), strict=True)
-        return [Part(text, part) for text, part in encoded if part]
+        parts = [Part(text, part) for text, part in encoded if part]
+        return [*parts[:1], *(replace(part, first=False) for part in parts[1:])]
 
     def fits(self, tokens: list[int]) -> bool:
         """Whether the tokens and an EOS are short enough."""
@@ -130,8 +149,10 @@ class Translator:
     def request(self, part: Part) -> Request:
         """What is asked for a part."""
         limit = ceil(self.settings.max_output_ratio * len(part.tokens)) + EXTRA_OUTPUT
-        seed = seed_of(self.settings.sampling_seed, part.text)
-        return Request(min(limit, self.model.longest_target or limit), seed)
+        limit = min(limit, self.model.longest_target or limit)
+        minimum = min(ceil(self.settings.min_output_ratio * len(part.tokens)), limit - 1)
+        request = Request(limit, seed_of(self.settings.sampling_seed, part.text), minimum)
+        return self.wishes.added(request, part, self.model.longest_target) if self.wishes else request
 
 
 @dataclass(frozen=True)
@@ -140,6 +161,10 @@ class Part:
 
     text: str
     tokens: list[int]
+    prefix: str = ""
+    """What its translation begins with; the last word may go on, unless a space follows."""
+    first: bool = True
+    """Whether it is the line's first part."""
 
 
 def width(settings: DecodingSettings) -> int:
