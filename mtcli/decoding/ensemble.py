@@ -43,7 +43,7 @@ class Ensemble(Seq2Seq[list[Any]]):
         super().__init__()
         self.members: Sequence[Seq2Seq[Any]] = nn.ModuleList(members)  # type: ignore[assignment]
         self.mix = mix
-        self.output = members[0].output
+        self.output = members[0].output  # for its size, which is that of all; predictions are `predict`'s
         self.longest_source = least([member.longest_source for member in members])
         self.longest_target = least([member.longest_target for member in members])
 

@@ -128,12 +128,11 @@ def test_lines_do_not_depend_on_each_other_under_control(restored: Restored) -> 
     terms = Terms({"The": "Das Haus", "is": "Katze"})
     wishes = Wishes(restored.tokenizer, ["ist", "ein"], ["Hund"], terms)
     ready = translator(restored, wishes, beam_size=3, no_repeat_ngram=2, min_output_ratio=0.5)
-    prefixes = ["Der Hun", "", "Ein "] * 4
-    together = [t.text for t in ready.translate(SOURCES, prefixes[: len(SOURCES)])]
-    pairs = list(zip(SOURCES, prefixes, strict=False))
+    sources, prefixes = SOURCES[:6], ["Der Hun", "", "Ein "] * 2
+    together = [t.text for t in ready.translate(sources, prefixes)]
+    pairs = zip(sources, prefixes, strict=True)
     assert together == [ready.translate([line], [prefix])[0].text for line, prefix in pairs]
-    backwards = ready.translate(SOURCES[::-1], prefixes[: len(SOURCES)][::-1])
-    assert [t.text for t in backwards] == together[::-1]
+    assert [t.text for t in ready.translate(sources[::-1], prefixes[::-1])] == together[::-1]
 
 
 @pytest.mark.parametrize("decoding", ["greedy", "sample", "beam"])

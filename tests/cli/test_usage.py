@@ -41,6 +41,7 @@ WRONG = {
     "translate -m MODEL --ignore-case": "--ignore-case means nothing without --terms",
     "translate -m MODEL --prefixes -": "only one of the files can be stdin",
     "translate -m MODEL --min-output-ratio 3": "--min-output-ratio 3 is more than --max-output-ratio 1",
+    "eval -i CORPUS/test.de CORPUS/test.de --ensemble linear": "--ensemble means nothing without a model",
     "eval a b": "either a model with -m or translations with -i",
     "eval -m MODEL -i a b": "either a model with -m or translations with -i",
     "eval -i CORPUS/test.de CORPUS/test.de b": "2 files were given instead of 1",
