@@ -68,6 +68,7 @@ DECODING = {
     "mbr": "mtcli.decoding.mbr:candidates",
 }
 UTILITY = {"chrf": "mtcli.decoding.utility:chrf", "bleu": "mtcli.decoding.utility:bleu"}
+ENSEMBLE = {"log-linear": "mtcli.decoding.ensemble:log_linear", "linear": "mtcli.decoding.ensemble:linear"}
 METRIC = {"bleu": "mtcli.evaluation:bleu", "chrf": "mtcli.evaluation:chrf", "ter": "mtcli.evaluation:ter"}
 TASK = {
     "copy": "mtcli.data.probes:copy",
@@ -91,6 +92,7 @@ TABLES = {
     "schedule": SCHEDULE,
     "decoding": DECODING,
     "utility": UTILITY,
+    "ensemble": ENSEMBLE,
     "metric": METRIC,
     "protocol": PROTOCOL,
     "task": TASK,

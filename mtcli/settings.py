@@ -215,6 +215,12 @@ class DecodingSettings(Section):
     max_output_ratio: float = setting(
         2.0, "longest translation: this many tokens per source token, plus 20", "warn", gt=0
     )
+    min_output_ratio: float = setting(
+        0.0, "shortest translation: this many tokens per source token, if the longest has room", "warn", ge=0
+    )
+    no_repeat_ngram: int = setting(
+        0, "no run of this many tokens occurs twice in a translation; 0: any may", "warn", ge=0
+    )
     batch_tokens: int = setting(4096, "tokens decoded together: sentences x beam x longest source", "free", ge=1)
 
 

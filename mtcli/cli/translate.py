@@ -11,8 +11,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mtcli.cli.control import (
+    Control,
+    ForbidFileOption,
+    ForbidOption,
+    IgnoreCaseOption,
+    PrefixesOption,
+    RequireOption,
+    TermsOption,
+    read_control,
+)
 from mtcli.cli.flags import with_settings
-from mtcli.cli.model import MACHINE, ModelOption
+from mtcli.cli.model import MACHINE, EnsembleOption, Loaded, ModelsOption, load
 from mtcli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -27,7 +37,7 @@ FIRST_CHUNK = 64
 
 @with_settings("decoding", extra=MACHINE)
 def translate(
-    model: ModelOption,
+    model: ModelsOption,
     typed: dict[str, Any],
     file: Annotated[
         Path | None, typer.Argument(help="text to translate, one sentence per line [default: stdin]")
@@ -35,6 +45,13 @@ def translate(
     greedy: Annotated[bool, typer.Option("--greedy", help="short for --decoding greedy")] = False,
     sample: Annotated[bool, typer.Option("--sample", help="short for --decoding sample")] = False,
     format: Annotated[str, typer.Option("--format", help="text, tsv (line, rank, score, text) or jsonl")] = "text",
+    ensemble: EnsembleOption = None,
+    prefixes: PrefixesOption = None,
+    forbid: ForbidOption = None,
+    forbid_file: ForbidFileOption = None,
+    require: RequireOption = None,
+    terms: TermsOption = None,
+    ignore_case: IgnoreCaseOption = False,
 ) -> None:
     """Translate raw text to raw text: as many lines out as in, in the same order."""
     if format not in FORMATS:
@@ -48,36 +65,50 @@ def translate(
     if format == "text" and typed.get("n_best", 1) > 1:
         raise UsageError("--n-best has no place in one line per sentence", "use --format tsv or jsonl")
     write, count = FORMATS[format], itertools.count(1)
-    for translations in translated(model, file, typed):
+    control = read_control(file, prefixes, forbid, forbid_file, require, terms, ignore_case)
+    for translations in translated(load(model, typed, ensemble), file, control):
         for translation in translations:
             for line in write(next(count), translation):
                 print(line)
         sys.stdout.flush()
 
 
-def translated(model: Path, file: Path | None, typed: dict[str, Any]) -> Iterator[list[Translation]]:
+def translated(loaded: Loaded, file: Path | None, control: Control) -> Iterator[list[Translation]]:
     """The translation of every line of the input, in chunks, each as soon as it is known."""
-    from mtcli.cli.model import load
     from mtcli.cli.text import lines_of
     from mtcli.data.normalize import normalize
     from mtcli.decoding.arrivals import chunks
     from mtcli.decoding.translator import Translator
 
-    loaded = load(model, typed)
-    restored, language = loaded.restored, loaded.restored.recipe.data.target_lang
-    translator = Translator(restored.model, restored.tokenizer, loaded.decoding, loaded.device, target_lang=language)
+    restored, wishes = loaded.restored, control.wishes(loaded.restored.tokenizer)
+    language = restored.recipe.data.target_lang
+    translator = Translator(
+        restored.model, restored.tokenizer, loaded.decoding, loaded.device, target_lang=language, wishes=wishes
+    )
     split: list[int] = []
+    lacking: list[int] = []
     seen = 0
     with loaded.autocast:
         for lines in growing(chunks(map(normalize, lines_of(file)), CHUNK)):
-            translations = translator.translate(lines)
+            prefixes = control.prefixes.of(seen, len(lines)) if control.prefixes else []
+            translations = translator.translate(lines, prefixes)
+            if wishes and wishes.require_words:
+                lacking += [n for n, t in enumerate(translations, seen + 1) if wishes.lacking(t.source, t.text)]
             split += [number for number, translation in enumerate(translations, seen + 1) if translation.split]
             seen += len(lines)
             yield translations
-    if split:
-        shown = ", ".join(map(str, split[:3]))
-        count = "1 line was" if len(split) == 1 else f"{len(split):,} lines were"
-        print(f"warning: {count} too long for the model and translated in parts (first: {shown})", file=sys.stderr)
+    if control.prefixes:
+        control.prefixes.expect(seen)
+    warn(split, "too long for the model and translated in parts")
+    warn(lacking, "translated without a required word, for which there was no room")
+
+
+def warn(lines: list[int], what: str) -> None:
+    """Say on stderr what became of some lines, if of any."""
+    if lines:
+        shown = ", ".join(map(str, lines[:3]))
+        count = "1 line was" if len(lines) == 1 else f"{len(lines):,} lines were"
+        print(f"warning: {count} {what} (first: {shown})", file=sys.stderr)
 
 
 def growing(chunks: Iterable[list[str]]) -> Iterator[list[str]]:

@@ -153,6 +153,18 @@ class Tokenizer:
         """How the vocabulary writes each target token, to show to people."""
         return [self._target.id_to_piece(int(token)) for token in tokens]
 
+    def spelling_target(self) -> list[str | bytes]:
+        """What each target token adds to the text: characters, the byte that it stands for, or nothing if special."""
+        return [self._spelling(token) for token in range(self.target_size)]
+
+    def _spelling(self, token: int) -> str | bytes:
+        piece: str = self._target.id_to_piece(token)
+        if token <= EOS or self._target.is_control(token):
+            return ""
+        if self._target.is_byte(token):
+            return bytes([int(piece[1:-1], 16)])
+        return piece.replace(SPACE, " ").replace(STAND_IN, SPACE)
+
 
 def train(pairs: Iterable[SentencePair], settings: TokenizerSettings, directory: Path) -> Trained:
     """Learn a tokenizer from normalised text and save it in `directory`; the same pairs give the same bytes.

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from math import ceil, inf
 from typing import Any
 
@@ -12,6 +13,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from mtcli.decoding.contradiction import refuse_impossible
+from mtcli.decoding.control import Control
 from mtcli.decoding.diverse import merged, of_one_group, raised, selected, unsettled
 from mtcli.decoding.filters import NEVER, best, forbid, precise
 from mtcli.decoding.hypothesis import Hypothesis, normalised
@@ -23,7 +25,7 @@ from mtcli.settings import DecodingSettings
 
 @dataclass(frozen=True)
 class Beams:
-    """`k` hypotheses for each of the `b` sentences that are still searched, those of a sentence best first.
+    """`k` hypotheses for each of the `b` sentences that are still searched, those to prefer first.
 
     A place without a hypothesis has the log-probability -inf. In diverse search each group of a sentence is searched
     as a sentence of its own, beside the sentence's other groups.
@@ -51,26 +53,33 @@ class Beams:
         return Beams(sentences, self.rows[index], self.tokens[index], self.log_probs[index])
 
 
+Grow = Callable[[Beams, Float[Tensor, "n v"]], Beams]
+"""From the hypotheses and their next logits to at least `k` continuations of each sentence that do not end."""
+
+
 def beam_search(
     model: Seq2Seq[Any],
     memory: Memory,
     requests: Sequence[Request],
     settings: DecodingSettings,
+    grow: Grow | None = None,
 ) -> list[list[Hypothesis]]:
     """The `n_best` best hypotheses found for each sentence with `beam_size` alive at each step, best first.
 
     Fewer than `n_best` come back if fewer end within the limit, or if groups find the same; if none ends, the
-    unfinished ones do. Raises `UsageError` if the settings contradict each other.
+    unfinished ones do. `grow` chooses the continuations of each step, `extend` or `extend_in_turn` if it is not
+    given. Raises `UsageError` if the settings contradict each other.
     """
     refuse_impossible("beam", settings)
     groups, group = settings.diversity_groups, of_one_group(settings)
     found: list[list[Hypothesis]] = [[] for _ in requests for _ in range(groups)]
     limits = [request.limit for request in requests for _ in range(groups)]
+    grow = grow or growing(requests, settings)
     beams = first(len(found), group.beam_size, memory.values.device)
     state = model.start(memory, settings.beam_size)
     while True:
         logits, state = model.step(beams.tokens[:, :, -1].flatten(), state)
-        candidates = extend(beams, logits) if groups == 1 else extend_in_turn(beams, logits, settings)
+        candidates = grow(beams, logits)
         collect(candidates, found, group)
         beams = alive(candidates, group.beam_size)
         beams = beams.keep(unsettled(undecided(beams, found, limits, group), groups))
@@ -89,7 +98,20 @@ def first(sentences: int, width: int, device: torch.device) -> Beams:
     return Beams(list(range(sentences)), rows, tokens, log_probs)
 
 
-def extend(beams: Beams, logits: Float[Tensor, "n v"], penalties: Float[Tensor, "n v"] | None = None) -> Beams:
+def growing(requests: Sequence[Request], settings: DecodingSettings) -> Grow:
+    """How beams grow if nothing has to occur in a translation."""
+    if settings.diversity_groups == 1:
+        return partial(extend, control=Control.of(requests, settings))
+    each = [request for request in requests for _ in range(settings.diversity_groups)]
+    return partial(extend_in_turn, settings=settings, control=Control.of(each, settings))
+
+
+def extend(
+    beams: Beams,
+    logits: Float[Tensor, "n v"],
+    penalties: Float[Tensor, "n v"] | None = None,
+    control: Control | None = None,
+) -> Beams:
     """The best `2k` continuations of each sentence's `k` hypotheses: at most `k` end, so at least `k` go on.
 
     Which are best is judged after `penalties` were taken from the logits; their log-probabilities know of none.
@@ -97,6 +119,8 @@ def extend(beams: Beams, logits: Float[Tensor, "n v"], penalties: Float[Tensor, 
     sentences, width, _ = beams.tokens.shape
     logits = precise(logits)
     allowed = forbid(logits, NEVER)
+    if control:
+        allowed = control(allowed, beams.tokens[:, :, 1:].flatten(0, 1), beams.sentences)
     top, tokens = best(allowed if penalties is None else allowed - penalties, min(2 * width, logits.shape[-1]))
     # Of the whole vocabulary only the normaliser is needed: a row's best logits are its best log-probabilities.
     normaliser = logits.logsumexp(-1, keepdim=True)
@@ -106,14 +130,22 @@ def extend(beams: Beams, logits: Float[Tensor, "n v"], penalties: Float[Tensor, 
 
     _, chosen = best(totals(top), 2 * width)
     log_probs = totals(allowed.gather(-1, tokens)).gather(1, chosen)
-    origin = chosen // top.shape[-1]
+    return continued(beams, chosen // top.shape[-1], tokens.view(sentences, -1).gather(1, chosen), log_probs)
+
+
+def continued(
+    beams: Beams, origin: Int[Tensor, "b c"], added: Int[Tensor, "b c"], log_probs: Float[Tensor, "b c"]
+) -> Beams:
+    """Each sentence's hypotheses `origin` with one token more."""
+    sentences, width, _ = beams.tokens.shape
     past = beams.pick(origin).tokens
-    added = tokens.view(sentences, -1).gather(1, chosen)
     rows = origin + width * torch.arange(sentences, device=origin.device)[:, None]
     return Beams(beams.sentences, rows, torch.cat([past, added[:, :, None]], -1), log_probs)
 
 
-def extend_in_turn(beams: Beams, logits: Float[Tensor, "n v"], settings: DecodingSettings) -> Beams:
+def extend_in_turn(
+    beams: Beams, logits: Float[Tensor, "n v"], settings: DecodingSettings, control: Control | None
+) -> Beams:
     """`extend` for each sentence's first group, then its second, ..., each avoiding the tokens of those before it.
 
     Vijayakumar et al. 2016, algorithm 1.
@@ -124,7 +156,7 @@ def extend_in_turn(beams: Beams, logits: Float[Tensor, "n v"], settings: Decodin
     parts = []
     for group in range(groups):
         part = beams.keep(list(range(group, len(beams.sentences), groups)))
-        part = extend(part, by_group[:, group].flatten(0, 1), penalties.repeat_interleave(width, 0))
+        part = extend(part, by_group[:, group].flatten(0, 1), penalties.repeat_interleave(width, 0), control)
         tokens = part.tokens[:, :, -1]
         taken = selected(tokens, part.log_probs, width)
         penalties = raised(penalties, tokens, taken, settings.diversity_strength)

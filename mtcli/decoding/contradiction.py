@@ -27,6 +27,9 @@ def refuse(reasons: Sequence[str]) -> None:
 def impossible(strategy: str, settings: DecodingSettings) -> Iterator[str]:
     """A sentence for each thing that is asked of a strategy and that it cannot do."""
     n_best, width = settings.n_best, settings.beam_size
+    shortest, longest = settings.min_output_ratio, settings.max_output_ratio
+    if shortest > longest:
+        yield f"--min-output-ratio {shortest:g} is more than --max-output-ratio {longest:g}"
     if strategy == "greedy" and n_best > 1:
         yield f"greedy decoding finds one translation per sentence, not --n-best {n_best}; use beam or sample"
     if strategy == "mbr" and n_best > settings.mbr_samples:

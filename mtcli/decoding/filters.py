@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from mtcli.layout import BOS, PAD, UNK
+from mtcli.layout import BOS, EOS, PAD, UNK
 
 NEVER = (PAD, UNK, BOS)
 """Tokens that no translation contains."""
@@ -63,6 +63,32 @@ def epsilon_cutoff(logits: Float[Tensor, "n v"], epsilon: float) -> Float[Tensor
     """Keep the tokens more likely than `epsilon`, and at least the likeliest (Hewitt et al. 2022)."""
     unlikely = logits.softmax(-1) <= epsilon
     return logits.masked_fill(unlikely & ~among_best(logits, 1), -inf)
+
+
+def no_end(logits: Float[Tensor, "n v"], rows: Bool[Tensor, " n"]) -> Float[Tensor, "n v"]:
+    """Make EOS impossible in some rows."""
+    allowed = logits.clone()
+    allowed[:, EOS] = allowed[:, EOS].masked_fill(rows, -inf)
+    return allowed
+
+
+def no_repeat(logits: Float[Tensor, "n v"], tokens: Int[Tensor, "n t"], size: int) -> Float[Tensor, "n v"]:
+    """Make impossible what would repeat an n-gram of `size` that is among `tokens` (Paulus et al. 2018)."""
+    if tokens.shape[-1] < size:
+        return logits
+    grams = tokens.unfold(-1, size, 1)  # n g size
+    latest = tokens[:, tokens.shape[-1] - size + 1 :]
+    repeating = (grams[:, :, :-1] == latest[:, None, :]).all(-1)
+    # What is no token stands behind the end of a hypothesis and follows nothing.
+    rows, places = (repeating & (grams[:, :, -1] >= 0)).nonzero(as_tuple=True)
+    allowed = logits.clone()
+    allowed[rows, grams[rows, places, -1]] = -inf
+    return allowed
+
+
+def unless_nothing_is_left(wanted: Float[Tensor, "n v"], otherwise: Float[Tensor, "n v"]) -> Float[Tensor, "n v"]:
+    """The rows that are `wanted`, or `otherwise` where they would allow no token at all."""
+    return otherwise.where((wanted == -inf).all(-1, keepdim=True), wanted)
 
 
 def best(logits: Float[Tensor, "n v"], k: int) -> tuple[Float[Tensor, "n k"], Int[Tensor, "n k"]]:

@@ -10,6 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from mtcli.decoding.contradiction import refuse_impossible
+from mtcli.decoding.control import Control
 from mtcli.decoding.filters import NEVER, epsilon_cutoff, forbid, min_p, precise, temperature, top_k, top_p
 from mtcli.decoding.hypothesis import Hypothesis
 from mtcli.decoding.noise import gumbel, keys_of, split
@@ -84,11 +85,14 @@ def roll_out(
     searched = torch.arange(sentences, device=device)
     growing = torch.ones(sentences, width, device=device, dtype=torch.bool)
     tokens = torch.full((sentences * width,), BOS, device=device)
-    state = model.start(memory, width)
+    state, control = model.start(memory, width), Control.of(requests, settings)
     for time in range(most):
         logits, state = model.step(tokens, state)
         logits = precise(logits)
-        tokens = choose(forbid(logits, NEVER), keys[searched, :, time].flatten())
+        allowed = forbid(logits, NEVER)
+        if control:
+            allowed = control(allowed, outputs[searched, :, :time].flatten(0, 1), searched.tolist())
+        tokens = choose(allowed, keys[searched, :, time].flatten())
         gained = logits.gather(-1, tokens[:, None]).squeeze(-1) - logits.logsumexp(-1)
         outputs[searched, :, time] = tokens.view(-1, width).where(growing, NOTHING)
         log_probs[searched] += gained.view(-1, width).where(growing, 0)

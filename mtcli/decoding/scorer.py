@@ -45,7 +45,7 @@ def score_batch(model: Seq2Seq[Any], batch: Batch) -> Float[Tensor, " b"]:
     vectors, tokens = model.readout(batch)[valid], batch.target_out[valid]
     count = max(1, LOGITS // model.output.out_features)
     pieces = zip(torch.split(vectors, count), torch.split(tokens, count), strict=True)
-    log_probs = torch.cat([token_log_probs(model.output(piece), wanted) for piece, wanted in pieces])
+    log_probs = torch.cat([token_log_probs(model.predict(piece), wanted) for piece, wanted in pieces])
     return torch.zeros_like(valid, dtype=log_probs.dtype).masked_scatter(valid, log_probs).sum(-1)
 
 

@@ -11,11 +11,14 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 
 from mtcli.catalog import load
+from mtcli.decoding.banks import bank_search
 from mtcli.decoding.hypothesis import Hypothesis
 from mtcli.decoding.inference import at_rest, batches
 from mtcli.decoding.mbr import ranked
 from mtcli.decoding.request import Request
 from mtcli.decoding.splitting import split
+from mtcli.decoding.wishes import Wishes
+from mtcli.errors import UsageError
 from mtcli.layout import EOS, pad
 from mtcli.model.seq2seq import Seq2Seq
 from mtcli.settings import DecodingSettings
@@ -68,7 +71,7 @@ class Translator:
     """A model, its tokenizer and a way to search, ready to translate.
 
     `target_lang` matters to mbr with BLEU, which splits text into words. Raises `UsageError` if there is no such
-    strategy as `settings.decoding`.
+    strategy as `settings.decoding`, or if it cannot fulfil the wishes.
     """
 
     def __init__(
@@ -79,6 +82,7 @@ class Translator:
         device: torch.device,
         max_source: int = MAX_SOURCE,
         target_lang: str = "",
+        wishes: Wishes | None = None,
     ) -> None:
         self.model = model
         self.tokenizer = tokenizer
@@ -87,15 +91,29 @@ class Translator:
         self.max_source = min(max_source, model.longest_source or max_source)
         self.search = load("decoding", settings.decoding)
         self.utility = load("utility", settings.mbr_utility)(target_lang) if settings.decoding == "mbr" else None
+        self.wishes = wishes
+        if wishes and wishes.require_words:
+            if settings.decoding != "beam" or settings.diversity_groups > 1:
+                raise UsageError(
+                    "words that a translation must contain need beam search with one group",
+                    "choose --decoding beam without --diversity-groups, or leave out --require and --terms",
+                )
+            self.search = bank_search
 
     def stream(self, chunks: Iterable[Sequence[str]]) -> Iterator[Translation]:
         """Translate chunk after chunk, in order; a chunk's translations come before the next chunk is asked for."""
         for lines in chunks:
             yield from self.translate(lines)
 
-    def translate(self, lines: Sequence[str]) -> list[Translation]:
-        """One translation for each line, in order."""
+    def translate(self, lines: Sequence[str], prefixes: Sequence[str] = ()) -> list[Translation]:
+        """One translation for each line, in order, each beginning with the line's prefix if prefixes are given.
+
+        Of a line translated in parts, the first has the prefix and the words that all lines require.
+        """
+        assert self.wishes or not prefixes
         parts = [self.parts(*pair) for pair in zip(lines, self.tokenizer.encode_source(lines), strict=True)]
+        for of_line, prefix in zip(parts, prefixes, strict=bool(prefixes)):
+            of_line[:1] = [replace(part, prefix=prefix) for part in of_line[:1]]
         results = iter(self.search_all([part for of_line in parts for part in of_line]))
         return [joined(line, [next(results) for _ in of_line]) for line, of_line in zip(lines, parts, strict=True)]
 
@@ -107,7 +125,8 @@ class Translator:
             return [Part(line, tokens)]
         texts = split(line, lambda text: self.fits(self.tokenizer.encode_source([text])[0]))
         encoded = zip(texts, self.tokenizer.encode_source(texts), strict=True)
-        return [Part(text, part) for text, part in encoded if part]
+        parts = [Part(text, part) for text, part in encoded if part]
+        return [*parts[:1], *(replace(part, first=False) for part in parts[1:])]
 
     def fits(self, tokens: list[int]) -> bool:
         """Whether the tokens and an EOS are short enough."""
@@ -141,8 +160,10 @@ class Translator:
     def request(self, part: Part) -> Request:
         """What is asked for a part."""
         limit = ceil(self.settings.max_output_ratio * len(part.tokens)) + EXTRA_OUTPUT
-        seed = seed_of(self.settings.sampling_seed, part.text)
-        return Request(min(limit, self.model.longest_target or limit), seed)
+        limit = min(limit, self.model.longest_target or limit)
+        minimum = min(ceil(self.settings.min_output_ratio * len(part.tokens)), limit - 1)
+        request = Request(limit, seed_of(self.settings.sampling_seed, part.text), minimum)
+        return self.wishes.added(request, part, self.model.longest_target) if self.wishes else request
 
 
 @dataclass(frozen=True)
@@ -151,6 +172,10 @@ class Part:
 
     text: str
     tokens: list[int]
+    prefix: str = ""
+    """What its translation begins with; the last word may go on, unless a space follows."""
+    first: bool = True
+    """Whether it is the line's first part."""
 
 
 def width(settings: DecodingSettings) -> int:

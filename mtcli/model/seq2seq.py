@@ -61,7 +61,11 @@ class Seq2Seq(nn.Module, ABC, Generic[State]):
         `rows` is a whole number of groups of `width`, each from within one sentence; sentences may be dropped.
         """
 
+    def predict(self, vectors: Float[Tensor, "*n m"]) -> Float[Tensor, "*n v"]:
+        """The logits that readout vectors give."""
+        logits: Tensor = self.output(vectors)
+        return logits
+
     def forward(self, batch: Batch) -> Float[Tensor, "b t v"]:
         """Logits of every target token, given all target tokens before it."""
-        logits: Tensor = self.output(self.readout(batch))
-        return logits
+        return self.predict(self.readout(batch))

@@ -104,12 +104,16 @@ def unpad(tokens: Tensor, rows: Rows) -> list[Tokens]:
 
 def run(strategy, model, sources, limits, settings: DecodingSettings, seeds=None) -> list[list[Hypothesis]]:
     """Search for translations of token lists without EOS."""
+    requests = [Request(*pair) for pair in zip(limits, seeds or [0] * len(sources), strict=True)]
+    return asked(strategy, model, sources, requests, settings)
+
+
+def asked(strategy, model, sources, requests, settings: DecodingSettings) -> list[list[Hypothesis]]:
+    """Search for what is requested of each source, without EOS."""
     source, rows = pad([[*s, EOS] for s in sources])
     model.eval()
     with torch.inference_mode():
-        memory = model.encode(source, rows)
-        requests = [Request(*pair) for pair in zip(limits, seeds or [0] * len(sources), strict=True)]
-        return strategy(model, memory, requests, settings)
+        return strategy(model, model.encode(source, rows), requests, settings)
 
 
 def log_softmax(logits: list[float]) -> list[float]:
