@@ -61,6 +61,18 @@ class Seq2Seq(nn.Module, ABC, Generic[State]):
         `rows` is a whole number of groups of `width`, each from within one sentence; sentences may be dropped.
         """
 
+    @property
+    def supports_attention(self) -> bool:
+        """Whether `attention` can be asked for."""
+        return False
+
+    def attention(self, batch: Batch) -> Float[Tensor, "b t s"]:
+        """How much the prediction of each target token looks at each source token; asked only where supported.
+
+        A token's weights sum to 1 over the source, its EOS included; padding has none.
+        """
+        raise NotImplementedError
+
     def forward(self, batch: Batch) -> Float[Tensor, "b t v"]:
         """Logits of every target token, given all target tokens before it."""
         logits: Tensor = self.output(self.readout(batch))
