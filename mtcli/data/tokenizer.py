@@ -18,6 +18,7 @@ from typing import Any
 import sentencepiece
 
 from mtcli.data.corpus import SentencePair
+from mtcli.data.surfaces import surfaces
 from mtcli.errors import DataError, ModelError, ResourceError, UsageError
 from mtcli.settings import TokenizerSettings
 
@@ -142,8 +143,7 @@ class Tokenizer:
         """The text of each token list: always one line; special tokens leave no trace, broken UTF-8 gives U+FFFD."""
         rows = [[int(token) for token in row if token > EOS] for row in tokens]
         texts: list[str] = self._target.decode(rows, num_threads=_threads(rows))
-        # A model may spell a line feed or an escape sequence byte by byte; normalised text has no such thing.
-        return [CONTROL.sub(" ", text).replace(STAND_IN, SPACE) for text in texts]
+        return [_readable(text) for text in texts]
 
     def pieces_source(self, tokens: Sequence[int]) -> list[str]:
         """How the vocabulary writes each source token, to show to people."""
@@ -152,6 +152,18 @@ class Tokenizer:
     def pieces_target(self, tokens: Sequence[int]) -> list[str]:
         """How the vocabulary writes each target token, to show to people."""
         return [self._target.id_to_piece(int(token)) for token in tokens]
+
+    def surfaces_source(self, line: str) -> list[str]:
+        """What each token of `encode_source` adds to the text of a line."""
+        pieces = self._source.encode(_escape(line), out_type=str)  # with unknown characters as they are
+        are_bytes = [bool(self._source.is_byte(token)) for token in _encode(self._source, [line])[0]]
+        return [_readable(text.replace(SPACE, " ")) for text in surfaces(pieces, are_bytes)]
+
+    def surfaces_target(self, tokens: Sequence[int]) -> list[str]:
+        """What each target token adds to the text of `decode_target`; special tokens add nothing."""
+        pieces = [self._target.id_to_piece(int(token)) if token > EOS else "" for token in tokens]
+        are_bytes = [bool(self._target.is_byte(int(token))) for token in tokens]
+        return [_readable(text.replace(SPACE, " ")) for text in surfaces(pieces, are_bytes)]
 
 
 def train(pairs: Iterable[SentencePair], settings: TokenizerSettings, directory: Path) -> Trained:
@@ -242,6 +254,11 @@ def _encode(processor: Any, lines: Sequence[str]) -> list[list[int]]:
 
 def _escape(line: str) -> str:
     return line.replace(SPACE, STAND_IN)
+
+
+def _readable(text: str) -> str:
+    # A model may spell a line feed or an escape sequence byte by byte; normalised text has no such thing.
+    return CONTROL.sub(" ", text).replace(STAND_IN, SPACE)
 
 
 def _threads(rows: Sequence[object]) -> int:
