@@ -147,7 +147,8 @@ class Decoder(nn.Module):
         """How much each target token looks at each token of the memory: the mean over all heads of all layers.
 
         Which layer aligns words best differs: Garg et al. 2019 find that it is the last but one of six; of three, it
-        was the second on Multi30k and the last on the sample corpus. The mean was close to the best each time.
+        was the second on Multi30k and the last on Tatoeba and on the sample corpus. The mean over all of them was the
+        best on Tatoeba and 0.03 of F1 behind the best on the others, where a wrong layer costs up to 0.08.
         """
         to_past, to_memory = Attend(rows, rows, causal=True), Attend(rows, memory.rows)
         weights = []
