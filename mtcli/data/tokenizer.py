@@ -155,9 +155,10 @@ class Tokenizer:
 
     def surfaces_source(self, line: str) -> list[str]:
         """What each token of `encode_source` adds to the text of a line."""
-        pieces = self._source.encode(_escape(line), out_type=str)  # with unknown characters as they are
-        are_bytes = [bool(self._source.is_byte(token)) for token in _encode(self._source, [line])[0]]
-        return [_readable(text.replace(SPACE, " ")) for text in surfaces(pieces, are_bytes)]
+        text = _escape(line)
+        pieces = self._source.encode(text, out_type=str)  # unknown characters are in these as they were
+        are_bytes = [bool(self._source.is_byte(token)) for token in self._source.encode(text)]
+        return [_readable(piece.replace(SPACE, " ")) for piece in surfaces(pieces, are_bytes)]
 
     def surfaces_target(self, tokens: Sequence[int]) -> list[str]:
         """What each target token adds to the text of `decode_target`; special tokens add nothing."""
