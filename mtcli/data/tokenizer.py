@@ -162,9 +162,9 @@ class Tokenizer:
 
     def surfaces_target(self, tokens: Sequence[int]) -> list[str]:
         """What each target token adds to the text of `decode_target`; special tokens add nothing."""
-        pieces = [self._target.id_to_piece(int(token)) if token > EOS else "" for token in tokens]
-        are_bytes = [bool(self._target.is_byte(int(token))) for token in tokens]
-        return [_readable(text.replace(SPACE, " ")) for text in surfaces(pieces, are_bytes)]
+        kept = [int(token) for token in tokens if token > EOS]
+        texts = iter(surfaces(self.pieces_target(kept), [bool(self._target.is_byte(token)) for token in kept]))
+        return [_readable(next(texts).replace(SPACE, " ")) if token > EOS else "" for token in tokens]
 
 
 def train(pairs: Iterable[SentencePair], settings: TokenizerSettings, directory: Path) -> Trained:

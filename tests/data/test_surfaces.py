@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from mtcli.data.corpus import SentencePair
 from mtcli.data.normalize import normalize
 from mtcli.data.surfaces import spelled, surfaces
-from mtcli.data.tokenizer import Tokenizer, train
+from mtcli.data.tokenizer import EOS, PAD, Tokenizer, train
 from mtcli.settings import TokenizerSettings
 
 
@@ -35,6 +35,12 @@ def test_any_target_tokens_add_up_to_their_text(tokenizer: Tokenizer, data: st.D
     found = tokenizer.surfaces_target(tokens)
     assert len(found) == len(tokens)
     assert "".join(found).split() == tokenizer.decode_target([tokens])[0].split()
+
+
+def test_special_tokens_add_nothing_and_part_nothing(tokenizer: Tokenizer) -> None:
+    first, last = tokenizer.encode_target(["é"])[0][-2:]
+    assert tokenizer.pieces_target([first, last]) == ["<0xC3>", "<0xA9>"]
+    assert tokenizer.surfaces_target([first, PAD, last, EOS]) == ["", "", "é", ""]
 
 
 def test_a_character_in_bytes_is_that_of_the_last() -> None:
