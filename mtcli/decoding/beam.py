@@ -237,8 +237,7 @@ def enough(settings: DecodingSettings) -> float:
 
 
 def unfinished(beams: Beams, place: int, settings: DecodingSettings) -> list[Hypothesis]:
-    """A sentence's best `n_best` hypotheses without an end, but none for empty places."""
+    """A sentence's first `n_best` hypotheses without an end, but none for empty places."""
     pairs = zip(beams.tokens[place, :, 1:].tolist(), beams.log_probs[place].tolist(), strict=True)
     hypotheses = [Hypothesis.of(tokens, log_prob, False, settings) for tokens, log_prob in pairs]
-    hypotheses.sort(key=lambda h: -h.score)
     return [h for rank, h in enumerate(hypotheses[: settings.n_best]) if rank == 0 or h.log_prob > -inf]

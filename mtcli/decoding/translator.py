@@ -50,6 +50,20 @@ class TextHypothesis:
     log_prob: float
     tokens: tuple[int, ...]
     finished: bool
+    parts: tuple[TextHypothesis, ...] = ()
+    """Those it was put together from, if the line was too long for the model."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A line, or a part of a very long one, and its source tokens without EOS."""
+
+    text: str
+    tokens: list[int]
+    prefix: str = ""
+    """What its translation begins with; the last word may go on, unless a space follows."""
+    first: bool = True
+    """Whether it is the line's first part."""
 
 
 @dataclass(frozen=True)
@@ -60,11 +74,18 @@ class Translation:
     hypotheses: tuple[TextHypothesis, ...] = ()
     split: bool = False
     """Whether the line was too long and was translated in parts; scores are then means over the parts."""
+    parts: tuple[Part, ...] = ()
+    """What of the line was translated at once: usually all of it."""
 
     @property
     def text(self) -> str:
         """The best translation, without line breaks; empty for an empty line."""
         return self.hypotheses[0].text if self.hypotheses else ""
+
+    @property
+    def truncated(self) -> bool:
+        """Whether the length limit cut the best translation, or a part of it."""
+        return bool(self.hypotheses) and not self.hypotheses[0].finished
 
 
 class Translator:
@@ -81,8 +102,8 @@ class Translator:
         settings: DecodingSettings,
         device: torch.device,
         max_source: int = MAX_SOURCE,
-        target_lang: str = "",
         wishes: Wishes | None = None,
+        target_lang: str = "",
     ) -> None:
         self.model = model
         self.tokenizer = tokenizer
@@ -94,9 +115,10 @@ class Translator:
         self.wishes = wishes
         if wishes and wishes.require_words:
             if settings.decoding != "beam" or settings.diversity_groups > 1:
+                instead = "diverse groups" if settings.decoding == "beam" else f"{settings.decoding} decoding"
                 raise UsageError(
-                    "words that a translation must contain need beam search with one group",
-                    "choose --decoding beam without --diversity-groups, or leave out --require and --terms",
+                    f"words that a translation must contain need beam search, not {instead}",
+                    "choose --decoding beam with one group, or leave out --require and --terms",
                 )
             self.search = bank_search
 
@@ -115,7 +137,8 @@ class Translator:
         for of_line, prefix in zip(parts, prefixes, strict=bool(prefixes)):
             of_line[:1] = [replace(part, prefix=prefix) for part in of_line[:1]]
         results = iter(self.search_all([part for of_line in parts for part in of_line]))
-        return [joined(line, [next(results) for _ in of_line]) for line, of_line in zip(lines, parts, strict=True)]
+        found = [[next(results) for _ in of_line] for of_line in parts]
+        return [joined(*of_line) for of_line in zip(lines, parts, found, strict=True)]
 
     def parts(self, line: str, tokens: list[int]) -> list[Part]:
         """The line in parts that the model can take at once; usually one, none if there is nothing to translate."""
@@ -166,18 +189,6 @@ class Translator:
         return self.wishes.added(request, part, self.model.longest_target) if self.wishes else request
 
 
-@dataclass(frozen=True)
-class Part:
-    """A line, or a part of a very long one, and its source tokens without EOS."""
-
-    text: str
-    tokens: list[int]
-    prefix: str = ""
-    """What its translation begins with; the last word may go on, unless a space follows."""
-    first: bool = True
-    """Whether it is the line's first part."""
-
-
 def width(settings: DecodingSettings) -> int:
     """How many hypotheses of each sentence are in the model's batch."""
     widths = {"beam": settings.beam_size, "sample": settings.n_best, "mbr": settings.mbr_samples}
@@ -190,13 +201,13 @@ def seed_of(sampling_seed: int, text: str) -> int:
     return int.from_bytes(digest, "big")
 
 
-def joined(line: str, parts: Sequence[Sequence[TextHypothesis]]) -> Translation:
+def joined(line: str, parts: Sequence[Part], found: Sequence[Sequence[TextHypothesis]]) -> Translation:
     """The translation of a line from those of its parts: their best ones in a row, then their second best, ..."""
     if len(parts) == 1:
-        return Translation(line, tuple(parts[0]))
+        return Translation(line, tuple(found[0]), parts=tuple(parts))
     # zip stops at the part with the fewest hypotheses: beyond them nothing covers the whole line.
-    hypotheses = tuple(in_a_row(ranked) for ranked in zip(*parts, strict=False))
-    return Translation(line, hypotheses, split=bool(parts))
+    hypotheses = tuple(in_a_row(ranked) for ranked in zip(*found, strict=False))
+    return Translation(line, hypotheses, split=bool(parts), parts=tuple(parts))
 
 
 def in_a_row(parts: Sequence[TextHypothesis]) -> TextHypothesis:
@@ -207,6 +218,7 @@ def in_a_row(parts: Sequence[TextHypothesis]) -> TextHypothesis:
         log_prob=sum(part.log_prob for part in parts),
         tokens=tuple(token for part in parts for token in part.tokens),
         finished=all(part.finished for part in parts),
+        parts=tuple(parts),
     )
 
 

@@ -66,6 +66,18 @@ class Seq2Seq(nn.Module, ABC, Generic[State]):
         logits: Tensor = self.output(vectors)
         return logits
 
+    @property
+    def supports_attention(self) -> bool:
+        """Whether `attention` can be asked for."""
+        return False
+
+    def attention(self, batch: Batch) -> Float[Tensor, "b t s"]:
+        """How much the prediction of each target token looks at each source token; asked only where supported.
+
+        A token's weights sum to 1 over the source, its EOS included; padding has none.
+        """
+        raise NotImplementedError
+
     def forward(self, batch: Batch) -> Float[Tensor, "b t v"]:
         """Logits of every target token, given all target tokens before it."""
         return self.predict(self.readout(batch))
