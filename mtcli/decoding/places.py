@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
-WITHOUT_SPACES = re.compile(
-    "[\u0e00-\u0fff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af]"
-)
-"""A character of Thai, Lao, Tibetan, Burmese, Khmer, Japanese or Chinese, which separate no words."""
+from mtcli.decoding.words import UNSPACED
 
 
 def words(text: str) -> list[str]:
     """The words of a text; each character of a script without spaces is one."""
-    return WITHOUT_SPACES.sub(r" \g<0> ", text).split()
+    return UNSPACED.sub(r" \g<0> ", text).split()
 
 
 def places(surfaces: Sequence[str]) -> list[list[int]]:
@@ -26,7 +22,7 @@ def places(surfaces: Sequence[str]) -> list[list[int]]:
     for surface in surfaces:
         touched: list[int] = []
         for character in surface:
-            alone = WITHOUT_SPACES.match(character) is not None
+            alone = UNSPACED.match(character) is not None
             if character.isspace():
                 inside = False
                 continue
