@@ -15,8 +15,10 @@ demo: .venv/ready
 		| $(BIN)/mtcli translate -m $(DEMO)
 	$(BIN)/mtcli eval -m $(DEMO) data/sample/test.en data/sample/test.de
 
+# The slow tests repeat laws over the whole catalogue, without the checks of shapes that halve their speed.
 test: .venv/dev
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest -n auto -m "not slow"
+	JAXTYPING_DISABLE=1 $(BIN)/python -m pytest -n auto -m slow
 
 check: .venv/dev
 	$(BIN)/ruff format --check .

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import measure
-from measure import Report, child
+from measure import Report, Sample, child, figure
 from sizes import obstacle
 from variants import FAIR, MAX_LENGTH, Variant, fair, sized, variants
 
@@ -142,8 +142,12 @@ def reason(output: str) -> str:
 
 def read(home: Path) -> dict[str, Any] | None:
     """The result in a folder, if there is one."""
-    path = home / "result.json"
-    found: dict[str, Any] | None = json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+    path, measured = home / "result.json", home / "speed.json"
+    if not path.exists():
+        return None
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    if measured.exists():
+        found["speed"] = json.loads(measured.read_text(encoding="utf-8"))
     return found
 
 
@@ -217,11 +221,10 @@ def shown(result: dict[str, Any]) -> dict[str, str]:
     """A row of the table."""
     if "failure" in result:
         return {"parameters": f"failed: {result['failure']}"}
-    mark = "!" if result["cores of others"] > measure.QUIET else ""
     row = {
         "parameters": f"{result['parameters']:,}",
         "updates": f"{result['steps']:,}",
-        "tokens/s": f"{result['tokens/s']:,.0f}{mark}",
+        "tokens/s": speed(result),
         "peak MB": f"{result['peak MB']:,.0f}",
         "validation perplexity": f"{math.exp(result['validation loss']):.2f}",
     }
@@ -229,6 +232,13 @@ def shown(result: dict[str, Any]) -> dict[str, str]:
         low, high = score["interval"]
         row[f"test {name}"] = f"{score['value']:.1f} ({low:.1f}-{high:.1f})"
     return row
+
+
+def speed(result: dict[str, Any]) -> str:
+    """Tokens per second: of `family_speed.py` where it has measured, else of the training, marked if not alone."""
+    if "speed" in result:
+        return str(figure([Sample(**sample) for sample in result["speed"]]))
+    return f"{result['tokens/s']:,.0f}{'!' if result['cores of others'] > measure.QUIET else ''}"
 
 
 def notes(args: argparse.Namespace) -> list[str]:
@@ -245,8 +255,9 @@ def notes(args: argparse.Namespace) -> list[str]:
         "what it names; recurrent models have 2+2 layers, and widths are set so that all are about equally large",
         "scores of the test set translated with a beam of 5; in parentheses the 95 % interval of 1,000 resamplings; "
         "perplexity is per piece, without label smoothing",
-        "tokens/s: source and target tokens of training, median over the log; a ! says that other processes used "
-        f"over {measure.QUIET} cores meanwhile; peak MB: memory of the training process, or of its GPU",
+        "tokens/s: source and target tokens that training takes; with a range: the models in turns, alone on the "
+        f"machine (family_speed.py); a ! says that other processes used over {measure.QUIET} cores meanwhile; "
+        "peak MB: memory of the training process, or of its GPU",
         f"settings for sentences of about 15 tokens: {parts}",
     ]
 

@@ -65,7 +65,10 @@ DECODING = {
     "greedy": "mtcli.decoding.sampling:greedy",
     "beam": "mtcli.decoding.beam:beam_search",
     "sample": "mtcli.decoding.sampling:sample",
+    "mbr": "mtcli.decoding.mbr:candidates",
 }
+UTILITY = {"chrf": "mtcli.decoding.utility:chrf", "bleu": "mtcli.decoding.utility:bleu"}
+ENSEMBLE = {"log-linear": "mtcli.decoding.ensemble:log_linear", "linear": "mtcli.decoding.ensemble:linear"}
 METRIC = {"bleu": "mtcli.evaluation:bleu", "chrf": "mtcli.evaluation:chrf", "ter": "mtcli.evaluation:ter"}
 TASK = {
     "copy": "mtcli.data.probes:copy",
@@ -88,6 +91,8 @@ TABLES = {
     "optimizer": OPTIMIZER,
     "schedule": SCHEDULE,
     "decoding": DECODING,
+    "utility": UTILITY,
+    "ensemble": ENSEMBLE,
     "metric": METRIC,
     "protocol": PROTOCOL,
     "task": TASK,

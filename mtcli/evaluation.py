@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from mtcli.catalog import load, unknown
+from mtcli.catalog import load
 from mtcli.errors import DataError, UsageError
+from mtcli.language import bleu_metric, without_region
 from mtcli.protocol import Protocol
 
 if TYPE_CHECKING:
@@ -63,19 +64,6 @@ def evaluate(
 
 raw = Protocol(rewriter=lambda language: lambda line: line)
 
-BLEU_TOKENIZERS = {
-    "zh": "zh",
-    "zho": "zh",
-    "cmn": "zh",
-    "ja": "ja-mecab",
-    "jpn": "ja-mecab",
-    "ko": "ko-mecab",
-    "kor": "ko-mecab",
-}
-"""By target language; every other language is tokenised as WMT does, by `13a`."""
-
-EXTRA_OF_TOKENIZER = {"ja-mecab": "ja", "ko-mecab": "ko"}
-
 
 def bleu(
     hypotheses: Lines,
@@ -89,20 +77,7 @@ def bleu(
 
     `UsageError` if there is no such tokenizer or its package is not installed.
     """
-    from sacrebleu.metrics.bleu import BLEU
-
-    tokenizer = tokenize or BLEU_TOKENIZERS.get(without_region(target_lang), "13a")
-    if tokenizer not in BLEU.TOKENIZERS:
-        raise unknown("tokenizer of BLEU", tokenizer, BLEU.TOKENIZERS)
-    try:
-        # force: text that a protocol has tokenised needs no warning that it looks tokenised
-        metric = BLEU(lowercase=lowercase, tokenize=tokenizer, force=tokenizer == "none")
-    except RuntimeError as error:
-        if tokenizer not in EXTRA_OF_TOKENIZER:
-            raise
-        hint = f"pip install 'sacrebleu[{EXTRA_OF_TOKENIZER[tokenizer]}]'"
-        raise UsageError(f"BLEU for language {target_lang!r} needs the tokenizer {tokenizer!r}", hint) from error
-    return measured(metric, hypotheses, references, bootstrap)
+    return measured(bleu_metric(target_lang, tokenize, lowercase), hypotheses, references, bootstrap)
 
 
 def chrf(
@@ -167,8 +142,3 @@ def check_counts(hypotheses: Lines, references: Sequence[Lines]) -> None:
             )
     if not hypotheses:
         raise DataError("there are no hypotheses and no references to score", "the files are empty")
-
-
-def without_region(language: str) -> str:
-    """The language of a tag such as `zh-TW`, `pt_BR` or `zho_Hans`, in lower case."""
-    return language.replace("_", "-").partition("-")[0].lower()

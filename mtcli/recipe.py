@@ -32,6 +32,7 @@ CATALOGUED = {
     "optimizer": "optimizer",
     "schedule": "schedule",
     "decoding": "decoding",
+    "mbr_utility": "utility",
 }
 """Settings whose values are names in a table of the catalogue."""
 

@@ -6,7 +6,7 @@ name is unique over all sections, so that its flag needs no prefix.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -16,9 +16,13 @@ Resume = Literal["free", "warn", "refuse"]
 """On resume a changed setting is applied in silence, applied with a warning, or refused."""
 
 
-def setting(default: Any, help: str, resume: Resume, **limits: Any) -> Any:
-    """Declare one setting; `limits` are pydantic's (`ge`, `gt`, `le`, `lt`)."""
-    return Field(default, description=help, json_schema_extra={"resume": resume}, **limits)
+def setting(default: Any, help: str, resume: Resume, strategies: Sequence[str] = (), **limits: Any) -> Any:
+    """Declare one setting; `limits` are pydantic's (`ge`, `gt`, `le`, `lt`).
+
+    `strategies` are those ways of decoding whose translations a setting of decoding can change; none: all of them.
+    """
+    extra: dict[str, Any] = {"resume": resume, "strategies": [*strategies]}
+    return Field(default, description=help, json_schema_extra=extra, **limits)
 
 
 class Section(BaseModel):
@@ -160,25 +164,62 @@ class TrainingSettings(Section):
     tensorboard: bool = setting(False, "write TensorBoard event files too", "free")
 
 
+BEAM, SAMPLING, MBR = ("beam",), ("sample", "mbr"), ("mbr",)
+"""Strategies that share settings."""
+
+
 class DecodingSettings(Section):
     """How translations are searched for."""
 
-    decoding: str = setting("beam", "greedy, beam or sample", "warn")
-    beam_size: int = setting(5, "hypotheses kept in beam search", "warn", ge=1, le=1000)
+    decoding: str = setting("beam", "how translations are found", "warn")
+    beam_size: int = setting(5, "hypotheses kept in beam search", "warn", BEAM, ge=1, le=1000)
+    length_normalization: Literal["average", "gnmt", "none"] = setting(
+        "average",
+        "what divides a hypothesis' log-probability: its length, (5 + length) / 6, or nothing",
+        "warn",
+        BEAM,
+    )
     length_penalty: float = setting(
-        1.0, "exponent of the length that divides a hypothesis' log-probability; 0: none", "warn", ge=0
+        1.0, "exponent of what divides a hypothesis' log-probability; 0: none", "warn", BEAM, ge=0
+    )
+    beam_patience: float = setting(
+        1.0,
+        "ended hypotheses to wait for, as a multiple of the beam; 0: until none alive can win, which always ends it",
+        "warn",
+        BEAM,
+        ge=0,
+    )
+    diversity_groups: int = setting(
+        1, "groups of the beam that avoid each other's words; 1: plain beam search", "warn", BEAM, ge=1, le=1000
+    )
+    diversity_strength: float = setting(
+        0.5, "taken from a token's log-probability for each choice of it by the groups before", "warn", BEAM, ge=0
     )
     n_best: int = setting(1, "translations per sentence", "free", ge=1, le=1000)
-    temperature: float = setting(1.0, "sampling: divides the logits", "free", gt=0)
-    top_k: int = setting(0, "sampling: keep the k likeliest tokens; 0: all", "free", ge=0)
+    temperature: float = setting(1.0, "sampling: divides the logits", "free", SAMPLING, gt=0)
+    top_k: int = setting(0, "sampling: keep the k likeliest tokens; 0: all", "free", SAMPLING, ge=0)
     top_p: float = setting(
-        1.0, "sampling: keep the likeliest tokens that make up this probability", "free", gt=0, le=1
+        1.0, "sampling: keep the likeliest tokens that make up this probability", "free", SAMPLING, gt=0, le=1
+    )
+    min_p: float = setting(
+        0.0, "sampling: keep tokens this many times as likely as the likeliest; 0: all", "free", SAMPLING, ge=0, le=1
+    )
+    epsilon_cutoff: float = setting(
+        0.0, "sampling: keep tokens more likely than this; 0: all", "free", SAMPLING, ge=0, lt=1
     )
     sampling_seed: int = setting(
-        1, "sampling: seed; a line's translation depends on it and the line only", "free", ge=0
+        1, "sampling: seed; a line's translation depends on it and the line only", "free", SAMPLING, ge=0
     )
+    mbr_samples: int = setting(16, "mbr: samples among which translations are chosen", "free", MBR, ge=1, le=1000)
+    mbr_utility: str = setting("chrf", "mbr: how alike a translation should be to all samples", "free", MBR)
     max_output_ratio: float = setting(
         2.0, "longest translation: this many tokens per source token, plus 20", "warn", gt=0
+    )
+    min_output_ratio: float = setting(
+        0.0, "shortest translation: this many tokens per source token, if the longest has room", "warn", ge=0
+    )
+    no_repeat_ngram: int = setting(
+        0, "no run of this many tokens occurs twice in a translation; 0: any may", "warn", ge=0
     )
     batch_tokens: int = setting(4096, "tokens decoded together: sentences x beam x longest source", "free", ge=1)
 
@@ -209,6 +250,11 @@ def declarations() -> Iterator[tuple[str, str, FieldInfo]]:
     for section, model in SECTIONS.items():
         for name, field in model.model_fields.items():
             yield section, name, field
+
+
+def strategies_of(field: FieldInfo) -> Sequence[str]:
+    """The ways of decoding whose translations a setting can change; empty: all of them."""
+    return cast(Sequence[str], cast(dict[str, Any], field.json_schema_extra)["strategies"])
 
 
 def resume_rule(field: FieldInfo) -> Resume:

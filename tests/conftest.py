@@ -11,5 +11,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 from jaxtyping import install_import_hook
 
 # Every jaxtyping annotation in these modules is compared with the tensors that arrive, call by call.
-SEARCH = [f"mtcli.decoding.{name}" for name in ("beam", "filters", "sampling", "scorer")]
+LOOPS = ("beam", "banks", "diverse", "sampling", "mbr", "utility", "scorer")
+CHOICES = ("filters", "control", "forbidden", "prefix", "ensemble")
+SEARCH = [f"mtcli.decoding.{name}" for name in (*LOOPS, *CHOICES)]
 install_import_hook(["mtcli.layout", "mtcli.kernels", "mtcli.model", *SEARCH], "beartype.beartype")

@@ -14,6 +14,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "mtcli"
 FLOORS = [
     {"errors"},
     {"catalog", "protocol"},
+    {"language"},
     {"settings", "presets"},
     {"recipe"},
     {"layout", "device"},
@@ -25,7 +26,7 @@ FLOORS = [
     {"cli"},
 ]
 FLOOR = {room: height for height, rooms in enumerate(FLOORS) for room in rooms}
-NO_TORCH = ("errors", "catalog", "settings", "presets", "recipe", "protocol")
+NO_TORCH = ("errors", "catalog", "settings", "presets", "recipe", "protocol", "language")
 
 
 def room(path: Path) -> str:

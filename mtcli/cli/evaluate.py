@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mtcli.cli.flags import with_settings
-from mtcli.cli.model import MACHINE
+from mtcli.cli.model import MACHINE, MODELS, EnsembleOption, load
 from mtcli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -28,7 +28,8 @@ ONE_FILE = "for example: mtcli eval -m runs/en-de test.en test.de, or: mtcli eva
 def evaluate(
     files: Annotated[list[Path], typer.Argument(help="SOURCE REFERENCE with -m, REFERENCE with -i")],
     typed: dict[str, Any],
-    model: Annotated[Path | None, typer.Option("--model", "-m", help="a run, or one checkpoint directory")] = None,
+    model: Annotated[list[Path] | None, typer.Option("--model", "-m", help=MODELS)] = None,
+    ensemble: EnsembleOption = None,
     hypotheses: Annotated[Path | None, typer.Option("--input", "-i", help="translations to score")] = None,
     metrics: Annotated[list[str] | None, typer.Option("--metrics", help="bleu, chrf or ter; repeatable")] = None,
     protocol: Annotated[str, typer.Option(help="raw, or multi30k-lc to compare with papers")] = "raw",
@@ -39,8 +40,10 @@ def evaluate(
     """Score translations with sacreBLEU, always with the signature that reproduces the figure."""
     from mtcli.evaluation import evaluate
 
-    if (model is None) == (hypotheses is None):
+    if bool(model) == (hypotheses is not None):
         raise UsageError("give either a model with -m or translations with -i", ONE_FILE)
+    if ensemble and not model:
+        raise UsageError("--ensemble means nothing without a model", ONE_FILE)
     if len(files) != (2 if model else 1):
         raise UsageError(f"{len(files)} files were given instead of {2 if model else 1}", ONE_FILE)
 
@@ -50,7 +53,7 @@ def evaluate(
 
     with output.open("w", encoding="utf-8", newline="\n") if output else nullcontext() as file:
         if model:
-            texts, references, language = translated(model, files, typed, measure)
+            texts, references, language = translated((model, ensemble), files, typed, measure)
         else:
             texts, references, language = read(hypotheses, files[0], typed)
         if file:
@@ -59,10 +62,9 @@ def evaluate(
 
 
 def translated(
-    model: Path, files: list[Path], typed: dict[str, Any], measure: Measure
+    models: tuple[list[Path], str | None], files: list[Path], typed: dict[str, Any], measure: Measure
 ) -> tuple[list[str], list[str], str]:
     """Translations of the source, the references, and the language they are in."""
-    from mtcli.cli.model import load
     from mtcli.cli.text import both
     from mtcli.data.normalize import normalize
     from mtcli.decoding.translator import Translator
@@ -70,10 +72,11 @@ def translated(
     if typed.get("n_best", 1) > 1:
         raise UsageError("--n-best means nothing here: the best translation of each sentence is scored")
     sources, references = both(*files)
-    loaded = load(model, {name: value for name, value in typed.items() if name != "target_lang"})
+    loaded = load(models[0], {name: value for name, value in typed.items() if name != "target_lang"}, models[1])
     language = typed.get("target_lang", loaded.restored.recipe.data.target_lang)
     measure(["a"], ["a"], language)  # a metric that does not exist is better found now than after an hour
-    translator = Translator(loaded.restored.model, loaded.restored.tokenizer, loaded.decoding, loaded.device)
+    restored = loaded.restored
+    translator = Translator(restored.model, restored.tokenizer, loaded.decoding, loaded.device, target_lang=language)
     with loaded.autocast:
         results = translator.translate([normalize(line) for line in sources])
     return [result.text for result in results], references, language

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mtcli.errors import UsageError
+from mtcli.errors import ModelError, UsageError
 from mtcli.settings import DecodingSettings
 
 if TYPE_CHECKING:
@@ -19,18 +19,18 @@ if TYPE_CHECKING:
     from mtcli.checkpoint.restore import Restored
 
 ModelOption = Annotated[Path, typer.Option("--model", "-m", help="a run, or one checkpoint directory")]
+MODELS = "a run, or one checkpoint directory; several are one ensemble"
+ModelsOption = Annotated[list[Path], typer.Option("--model", "-m", help=MODELS)]
+EnsembleOption = Annotated[
+    str | None,
+    typer.Option(
+        "--ensemble",
+        help="several models: the mean of their log-probabilities (log-linear) or probabilities (linear)"
+        " [default: log-linear]",
+    ),
+]
 MACHINE = ("device", "threads", "precision")
 """The training settings that decoding shares; typed for this command only, never taken from a checkpoint."""
-
-STRATEGY_OF = {
-    "beam_size": "beam",
-    "length_penalty": "beam",
-    "temperature": "sample",
-    "top_k": "sample",
-    "top_p": "sample",
-    "sampling_seed": "sample",
-}
-"""Settings that mean something in one strategy only."""
 
 
 @dataclass(frozen=True)
@@ -43,10 +43,11 @@ class Loaded:
     autocast: AbstractContextManager[None]
 
 
-def load(model: Path, typed: Mapping[str, Any]) -> Loaded:
-    """The model that `-m` names, with the decoding settings of its recipe changed by typed flags."""
+def load(models: Sequence[Path], typed: Mapping[str, Any], ensemble: str | None = None) -> Loaded:
+    """The models that `-m` names as one, with the decoding settings of the first's recipe changed by typed flags."""
     from mtcli.checkpoint.restore import restore
     from mtcli.cli.flags import settings_of
+    from mtcli.decoding.contradiction import refuse_contradictions
     from mtcli.device import choose_device, choose_precision, use_processor
     from mtcli.training.precision import Precision
 
@@ -54,22 +55,28 @@ def load(model: Path, typed: Mapping[str, Any]) -> Loaded:
     device = choose_device(typed.get("device", "auto"))
     # Decoding in fp32 unless told otherwise: bf16 rounds differently in other batches.
     precision = choose_precision(typed.get("precision", "fp32"), device)
-    restored = restore(model, device)
+    restored = joined([restore(model, device) for model in models], ensemble)
     flags = {name: value for name, value in typed.items() if name not in MACHINE}
     decoding: DecodingSettings = settings_of("decoding", restored.recipe, flags)
-    refuse_ignored(decoding, flags)
+    refuse_contradictions(decoding, flags)
     return Loaded(restored, device, decoding, Precision(precision, device).autocast())
 
 
-def refuse_ignored(decoding: DecodingSettings, typed: Mapping[str, Any]) -> None:
-    """Raise `UsageError` for a typed flag that the chosen strategy would not look at."""
-    for name, strategy in STRATEGY_OF.items():
-        if name in typed and decoding.decoding != strategy:
-            raise UsageError(
-                f"--{name.replace('_', '-')} means nothing in {decoding.decoding} decoding",
-                f"leave it out, or choose --decoding {strategy}",
+def joined(members: list[Restored], ensemble: str | None) -> Restored:
+    """The first of the models, or all as one; `ModelError` if they do not have the same tokenizer."""
+    first = members[0]
+    if len(members) == 1:
+        if ensemble is not None:
+            raise UsageError("--ensemble means nothing with one model", "name each model with a -m of its own")
+        return first
+    from mtcli import catalog
+    from mtcli.decoding.ensemble import Ensemble
+
+    for other in members[1:]:
+        if other.tokenizer.files() != first.tokenizer.files():
+            raise ModelError(
+                f"{first.path} and {other.path} have different tokenizers, so their predictions cannot be mixed",
+                "train the second with the tokenizer of the first: mtcli train --tokenizer DIRECTORY",
             )
-    if decoding.decoding == "greedy" and decoding.n_best > 1:
-        raise UsageError("greedy decoding finds one translation, not --n-best", "use --decoding beam or sample")
-    if decoding.decoding == "beam" and decoding.n_best > decoding.beam_size:
-        raise UsageError(f"--n-best {decoding.n_best} needs a --beam-size of at least {decoding.n_best}")
+    mix = catalog.load("ensemble", ensemble or "log-linear")
+    return replace(first, model=Ensemble([member.model for member in members], mix).eval())

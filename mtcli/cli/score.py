@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from mtcli.cli.flags import with_settings
-from mtcli.cli.model import MACHINE, ModelOption
+from mtcli.cli.model import MACHINE, EnsembleOption, ModelsOption, load
 from mtcli.errors import DataError
 
 LONGEST = 4096
@@ -17,19 +17,19 @@ LONGEST = 4096
 
 @with_settings(extra=(*MACHINE, "batch_tokens"))
 def score(
-    model: ModelOption,
+    model: ModelsOption,
     source: Annotated[Path, typer.Argument(help="sentences, one per line")],
     target: Annotated[Path, typer.Argument(help="their translations, line by line")],
     typed: dict[str, Any],
+    ensemble: EnsembleOption = None,
 ) -> None:
     """Print the log-probability of each translation, in nats, its end included, one per line."""
-    from mtcli.cli.model import load
     from mtcli.cli.text import both
     from mtcli.data.normalize import normalize
     from mtcli.decoding.scorer import score_pairs
 
     sources, targets = both(source, target)
-    loaded = load(model, typed)
+    loaded = load(model, typed, ensemble)
     tokenizer = loaded.restored.tokenizer
     pairs = (
         tokenizer.encode_source([normalize(line) for line in sources]),

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from mtcli.cli.tally import Tally
 from mtcli.data.compressed import open_text
 from mtcli.data.lines import read_lines
 from mtcli.errors import DataError, UsageError
@@ -17,17 +18,14 @@ def lines_of(path: Path | None) -> Iterator[str]:
 
     What is not UTF-8 is read as U+FFFD, and counted on stderr at the end: lines out are always lines in.
     """
-    invalid: list[int] = []
+    invalid = Tally()
     name = str(path) if path and str(path) != "-" else "stdin"
     with standard_input() if name == "stdin" else open_text(name) as stream:
         for line in read_lines(stream, name):
             if line.invalid_at:
-                invalid.append(line.number)
+                invalid.add(line.number)
             yield line.text
-    if invalid:
-        shown = ", ".join(map(str, invalid[:3]))
-        count = "1 line" if len(invalid) == 1 else f"{len(invalid):,} lines"
-        print(f"warning: {count} of {name} not UTF-8, read with U+FFFD (first: {shown})", file=sys.stderr)
+    invalid.warn(f"of {name} not UTF-8, read with U+FFFD")
 
 
 def standard_input() -> BinaryIO:

@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 import itertools
-import json
 import sys
 from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mtcli.cli.control import (
+    Control,
+    ForbidFileOption,
+    ForbidOption,
+    IgnoreCaseOption,
+    PrefixesOption,
+    RequireOption,
+    TermsOption,
+    read_control,
+)
 from mtcli.cli.flags import with_settings
-from mtcli.cli.model import MACHINE, ModelOption
+from mtcli.cli.formats import FORMATS
+from mtcli.cli.model import MACHINE, EnsembleOption, Loaded, ModelsOption
+from mtcli.cli.tally import Tally
 from mtcli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -27,7 +39,7 @@ FIRST_CHUNK = 64
 
 @with_settings("decoding", extra=MACHINE)
 def translate(
-    model: ModelOption,
+    model: ModelsOption,
     typed: dict[str, Any],
     file: Annotated[
         Path | None, typer.Argument(help="text to translate, one sentence per line [default: stdin]")
@@ -35,6 +47,17 @@ def translate(
     greedy: Annotated[bool, typer.Option("--greedy", help="short for --decoding greedy")] = False,
     sample: Annotated[bool, typer.Option("--sample", help="short for --decoding sample")] = False,
     format: Annotated[str, typer.Option("--format", help="text, tsv (line, rank, score, text) or jsonl")] = "text",
+    ensemble: EnsembleOption = None,
+    prefixes: PrefixesOption = None,
+    forbid: ForbidOption = None,
+    forbid_file: ForbidFileOption = None,
+    require: RequireOption = None,
+    terms: TermsOption = None,
+    ignore_case: IgnoreCaseOption = False,
+    alignments: Annotated[
+        Path | None,
+        typer.Option(help="write here which source word each word looks at, as 0-0 1-2 ..., line by line"),
+    ] = None,
 ) -> None:
     """Translate raw text to raw text: as many lines out as in, in the same order."""
     if format not in FORMATS:
@@ -47,36 +70,56 @@ def translate(
             raise UsageError(f"--{strategy} and --decoding {typed['decoding']} contradict each other")
     if format == "text" and typed.get("n_best", 1) > 1:
         raise UsageError("--n-best has no place in one line per sentence", "use --format tsv or jsonl")
-    write, count = FORMATS[format], itertools.count(1)
-    for translations in translated(model, file, typed):
-        for translation in translations:
-            for line in write(next(count), translation):
-                print(line)
-        sys.stdout.flush()
-
-
-def translated(model: Path, file: Path | None, typed: dict[str, Any]) -> Iterator[list[Translation]]:
-    """The translation of every line of the input, in chunks, each as soon as it is known."""
     from mtcli.cli.model import load
+    from mtcli.decoding.alignment import pharaoh
+    from mtcli.decoding.evidence import Examiner
+
+    control = read_control(file, prefixes, forbid, forbid_file, require, terms, ignore_case)
+    loaded = load(model, typed, ensemble)
+    restored = loaded.restored
+    if alignments and not restored.model.supports_attention:
+        kind = restored.recipe.model.cross_attention
+        raise UsageError(f"--alignments needs weights of source words, which cross-attention {kind!r} does not have")
+    examiner = Examiner(restored.model, restored.tokenizer, loaded.decoding.batch_tokens, loaded.device)
+    write, count = FORMATS[format], itertools.count(1)
+    with loaded.autocast, alignments.open("w", encoding="utf-8") if alignments else nullcontext() as aligned:
+        for translations in translated(loaded, file, control):
+            if aligned:
+                aligned.writelines(f"{pharaoh(links)}\n" for links in examiner.alignments(translations))
+                aligned.flush()
+            for line in write(count, translations, examiner):
+                print(line)
+            sys.stdout.flush()
+
+
+def translated(loaded: Loaded, file: Path | None, control: Control) -> Iterator[list[Translation]]:
+    """The translation of every line of the input, in chunks, each as soon as it is known."""
     from mtcli.cli.text import lines_of
     from mtcli.data.normalize import normalize
     from mtcli.decoding.arrivals import chunks
     from mtcli.decoding.translator import Translator
 
-    loaded = load(model, typed)
-    translator = Translator(loaded.restored.model, loaded.restored.tokenizer, loaded.decoding, loaded.device)
-    split: list[int] = []
-    seen = 0
-    with loaded.autocast:
-        for lines in growing(chunks(map(normalize, lines_of(file)), CHUNK)):
-            translations = translator.translate(lines)
-            split += [number for number, translation in enumerate(translations, seen + 1) if translation.split]
-            seen += len(lines)
-            yield translations
-    if split:
-        shown = ", ".join(map(str, split[:3]))
-        count = "1 line was" if len(split) == 1 else f"{len(split):,} lines were"
-        print(f"warning: {count} too long for the model and translated in parts (first: {shown})", file=sys.stderr)
+    restored, wishes = loaded.restored, control.wishes(loaded.restored.tokenizer)
+    language = restored.recipe.data.target_lang
+    translator = Translator(
+        restored.model, restored.tokenizer, loaded.decoding, loaded.device, target_lang=language, wishes=wishes
+    )
+    split, cut, lacking, seen = Tally(), Tally(), Tally(), 0
+    for lines in growing(chunks(map(normalize, lines_of(file)), CHUNK)):
+        prefixes = control.prefixes.of(seen, len(lines)) if control.prefixes else []
+        translations = translator.translate(lines, prefixes)
+        for number, translation in enumerate(translations, seen + 1):
+            split.add(number, translation.split)
+            cut.add(number, translation.truncated)
+            if wishes and wishes.require_words:
+                lacking.add(number, wishes.lacking(translation.source, translation.text))
+        seen += len(lines)
+        yield translations
+    if control.prefixes:
+        control.prefixes.expect(seen)
+    split.warn("too long for the model and translated in parts", "was", "were")
+    cut.warn("translated only up to the limit that --max-output-ratio or the model sets", "was", "were")
+    lacking.warn("translated without a required word, for which there was no room", "was", "were")
 
 
 def growing(chunks: Iterable[list[str]]) -> Iterator[list[str]]:
@@ -88,35 +131,3 @@ def growing(chunks: Iterable[list[str]]) -> Iterator[list[str]]:
             yield rest[:size]
             rest = rest[size:]
             size = min(4 * size, CHUNK)
-
-
-def as_text(number: int, translation: Translation) -> Iterator[str]:
-    """The best translation."""
-    yield translation.text
-
-
-def as_tsv(number: int, translation: Translation) -> Iterator[str]:
-    """Line number, rank, score and text of each translation; tabs within the text become spaces."""
-    for rank, hypothesis in enumerate(translation.hypotheses, 1):
-        text = hypothesis.text.replace("\t", " ")
-        yield f"{number}\t{rank}\t{hypothesis.score:.6f}\t{text}"
-    if not translation.hypotheses:
-        yield f"{number}\t1\t\t"
-
-
-def as_jsonl(number: int, translation: Translation) -> Iterator[str]:
-    """One object per source line."""
-    found = [
-        {
-            "text": hypothesis.text,
-            "score": hypothesis.score,
-            "log_prob": hypothesis.log_prob,
-            "truncated": not hypothesis.finished,
-        }
-        for hypothesis in translation.hypotheses
-    ]
-    entry = {"line": number, "source": translation.source, "translations": found, "split": translation.split}
-    yield json.dumps(entry, ensure_ascii=False)
-
-
-FORMATS = {"text": as_text, "tsv": as_tsv, "jsonl": as_jsonl}

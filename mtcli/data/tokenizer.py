@@ -18,6 +18,7 @@ from typing import Any
 import sentencepiece
 
 from mtcli.data.corpus import SentencePair
+from mtcli.data.surfaces import surfaces
 from mtcli.errors import DataError, ModelError, ResourceError, UsageError
 from mtcli.settings import TokenizerSettings
 
@@ -142,8 +143,7 @@ class Tokenizer:
         """The text of each token list: always one line; special tokens leave no trace, broken UTF-8 gives U+FFFD."""
         rows = [[int(token) for token in row if token > EOS] for row in tokens]
         texts: list[str] = self._target.decode(rows, num_threads=_threads(rows))
-        # A model may spell a line feed or an escape sequence byte by byte; normalised text has no such thing.
-        return [CONTROL.sub(" ", text).replace(STAND_IN, SPACE) for text in texts]
+        return [_readable(text) for text in texts]
 
     def pieces_source(self, tokens: Sequence[int]) -> list[str]:
         """How the vocabulary writes each source token, to show to people."""
@@ -152,6 +152,31 @@ class Tokenizer:
     def pieces_target(self, tokens: Sequence[int]) -> list[str]:
         """How the vocabulary writes each target token, to show to people."""
         return [self._target.id_to_piece(int(token)) for token in tokens]
+
+    def spelling_target(self) -> list[str | bytes]:
+        """What each target token adds to the text: characters, the byte that it stands for, or nothing if special."""
+        return [self._spelling(token) for token in range(self.target_size)]
+
+    def _spelling(self, token: int) -> str | bytes:
+        piece: str = self._target.id_to_piece(token)
+        if token <= EOS or self._target.is_control(token):
+            return ""
+        if self._target.is_byte(token):
+            return bytes([int(piece[1:-1], 16)])
+        return piece.replace(SPACE, " ").replace(STAND_IN, SPACE)
+
+    def surfaces_source(self, line: str) -> list[str]:
+        """What each token of `encode_source` adds to the text of a line."""
+        text = _escape(line)
+        pieces = self._source.encode(text, out_type=str)  # unknown characters are in these as they were
+        are_bytes = [bool(self._source.is_byte(token)) for token in self._source.encode(text)]
+        return [_readable(piece.replace(SPACE, " ")) for piece in surfaces(pieces, are_bytes)]
+
+    def surfaces_target(self, tokens: Sequence[int]) -> list[str]:
+        """What each target token adds to the text of `decode_target`; special tokens add nothing."""
+        kept = [int(token) for token in tokens if token > EOS]
+        texts = iter(surfaces(self.pieces_target(kept), [bool(self._target.is_byte(token)) for token in kept]))
+        return [_readable(next(texts).replace(SPACE, " ")) if token > EOS else "" for token in tokens]
 
 
 def train(pairs: Iterable[SentencePair], settings: TokenizerSettings, directory: Path) -> Trained:
@@ -242,6 +267,11 @@ def _encode(processor: Any, lines: Sequence[str]) -> list[list[int]]:
 
 def _escape(line: str) -> str:
     return line.replace(SPACE, STAND_IN)
+
+
+def _readable(text: str) -> str:
+    # A model may spell a line feed or an escape sequence byte by byte; normalised text has no such thing.
+    return CONTROL.sub(" ", text).replace(STAND_IN, SPACE)
 
 
 def _threads(rows: Sequence[object]) -> int:

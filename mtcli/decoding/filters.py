@@ -5,13 +5,13 @@ Every function works on rows of logits and leaves its argument as it was; a toke
 
 from __future__ import annotations
 
-from math import inf
+from math import inf, log
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from mtcli.layout import BOS, PAD, UNK
+from mtcli.layout import BOS, EOS, PAD, UNK
 
 NEVER = (PAD, UNK, BOS)
 """Tokens that no translation contains."""
@@ -59,13 +59,50 @@ def top_p(logits: Float[Tensor, "n v"], p: float) -> Float[Tensor, "n v"]:
     return logits.masked_fill(~torch.zeros_like(keep).scatter(-1, tokens, keep), -inf)
 
 
+def min_p(logits: Float[Tensor, "n v"], share: float) -> Float[Tensor, "n v"]:
+    """Keep the tokens that are at least `share` times as likely as the likeliest (Nguyen et al. 2024)."""
+    return logits.masked_fill(logits < logits.amax(-1, keepdim=True) + log(share), -inf)
+
+
+def epsilon_cutoff(logits: Float[Tensor, "n v"], epsilon: float) -> Float[Tensor, "n v"]:
+    """Keep the tokens more likely than `epsilon`, and at least the likeliest (Hewitt et al. 2022)."""
+    unlikely = logits.softmax(-1) <= epsilon
+    return logits.masked_fill(unlikely & ~among_best(logits, 1), -inf)
+
+
+def no_end(logits: Float[Tensor, "n v"], rows: Bool[Tensor, " n"]) -> Float[Tensor, "n v"]:
+    """Make EOS impossible in some rows."""
+    allowed = logits.clone()
+    allowed[:, EOS] = allowed[:, EOS].masked_fill(rows, -inf)
+    return allowed
+
+
+def no_repeat(logits: Float[Tensor, "n v"], tokens: Int[Tensor, "n t"], size: int) -> Float[Tensor, "n v"]:
+    """Make impossible what would repeat an n-gram of `size` that is among `tokens` (Paulus et al. 2018)."""
+    if tokens.shape[-1] < size:
+        return logits
+    grams = tokens.unfold(-1, size, 1)  # n g size
+    latest = tokens[:, tokens.shape[-1] - size + 1 :]
+    repeating = (grams[:, :, :-1] == latest[:, None, :]).all(-1)
+    # What is no token stands behind the end of a hypothesis and follows nothing.
+    rows, places = (repeating & (grams[:, :, -1] >= 0)).nonzero(as_tuple=True)
+    allowed = logits.clone()
+    allowed[rows, grams[rows, places, -1]] = -inf
+    return allowed
+
+
+def unless_nothing_is_left(wanted: Float[Tensor, "n v"], otherwise: Float[Tensor, "n v"]) -> Float[Tensor, "n v"]:
+    """The rows that are `wanted`, or `otherwise` where they would allow no token at all."""
+    return otherwise.where((wanted == -inf).all(-1, keepdim=True), wanted)
+
+
 def best(logits: Float[Tensor, "n v"], k: int) -> tuple[Float[Tensor, "n k"], Int[Tensor, "n k"]]:
     """The `k` largest of each row, best first, and their columns; of equal ones the lower column comes first."""
     blocks = logits.shape[-1] // BLOCK
     if blocks < 4 * k or logits.is_cuda:
         return best_of_all(logits, k)
     # The best are in the blocks with the largest maxima, which a CPU finds much faster than it sorts.
-    maxima, order = logits[:, : blocks * BLOCK].unflatten(-1, (blocks, BLOCK)).amax(-1).topk(k + 1)
+    maxima, order = logits[:, : blocks * BLOCK].view(len(logits), blocks, BLOCK).amax(-1).topk(k + 1)
     first = order[:, :k].sort(-1).values * BLOCK
     within = torch.arange(BLOCK, device=logits.device)
     rest = torch.arange(blocks * BLOCK, logits.shape[-1], device=logits.device)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import TypeVar
 
 import torch
 from torch import nn
+
+from mtcli.layout import Batch
+
+Result = TypeVar("Result")
 
 
 @contextmanager
@@ -30,3 +35,24 @@ def batches(lengths: Sequence[int], budget: int) -> Iterator[list[int]]:
         count = max(1, budget // lengths[order[start]])
         yield order[start : start + count]
         start += count
+
+
+def over_pairs(
+    model: nn.Module,
+    sources: Sequence[Sequence[int]],
+    targets: Sequence[Sequence[int]],
+    batch_tokens: int,
+    device: torch.device,
+    compute: Callable[[Batch, list[int]], Sequence[Result]],
+) -> list[Result]:
+    """What `compute` finds for each pair of a batch and their places among all; in the order of the arguments.
+
+    Tokens are without BOS and EOS; `batch_tokens` bounds sentences x longest side in a batch.
+    """
+    results: dict[int, Result] = {}
+    lengths = [max(len(source), len(target)) + 1 for source, target in zip(sources, targets, strict=True)]
+    with at_rest(model):
+        for places in batches(lengths, batch_tokens):
+            batch = Batch.of([sources[i] for i in places], [targets[i] for i in places]).to(device)
+            results.update(zip(places, compute(batch, places), strict=True))
+    return [results[place] for place in range(len(sources))]

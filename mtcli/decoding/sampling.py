@@ -9,11 +9,12 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from mtcli.decoding.filters import best, log_probs_of, temperature, top_k, top_p
+from mtcli.decoding.contradiction import refuse_impossible
+from mtcli.decoding.control import Control
+from mtcli.decoding.filters import best, epsilon_cutoff, log_probs_of, min_p, temperature, top_k, top_p
 from mtcli.decoding.hypothesis import Hypothesis
 from mtcli.decoding.noise import gumbel, keys_of, split
 from mtcli.decoding.request import Request
-from mtcli.errors import UsageError
 from mtcli.layout import BOS, EOS
 from mtcli.model.seq2seq import Memory, Seq2Seq
 from mtcli.settings import DecodingSettings
@@ -35,11 +36,9 @@ def greedy(
 
     Raises `UsageError` if more than one translation per sentence is asked for.
     """
-    if settings.n_best > 1:
-        hint = "choose beam or sample, or leave n_best at 1"
-        raise UsageError("greedy decoding finds one translation per sentence", hint)
+    refuse_impossible("greedy", settings)
     keys = torch.zeros(len(requests), 1, longest(requests), device=memory.values.device, dtype=torch.int64)
-    return roll_out(model, memory, requests, keys, likeliest, settings.length_penalty)
+    return roll_out(model, memory, requests, keys, likeliest, settings)
 
 
 def likeliest(log_probs: Float[Tensor, "n v"], keys: Int[Tensor, " n"]) -> Int[Tensor, " n"]:
@@ -66,7 +65,7 @@ def sample(
 
     seeds = keys_of([request.seed for request in requests], memory.values.device)
     keys = split(split(seeds, settings.n_best), longest(requests))
-    return roll_out(model, memory, requests, keys, choose, settings.length_penalty)
+    return roll_out(model, memory, requests, keys, choose, settings)
 
 
 def longest(requests: Sequence[Request]) -> int:
@@ -80,7 +79,7 @@ def roll_out(
     requests: Sequence[Request],
     keys: Int[Tensor, "b w l"],
     choose: Choose,
-    length_penalty: float,
+    settings: DecodingSettings,
 ) -> list[list[Hypothesis]]:
     """Extend `w` hypotheses per sentence until each has ended or reached its limit of at most `l` tokens."""
     device, dtype = memory.values.device, torch.promote_types(memory.values.dtype, torch.float32)
@@ -91,11 +90,14 @@ def roll_out(
     searched = torch.arange(sentences, device=device)
     growing = torch.ones(sentences, width, device=device, dtype=torch.bool)
     tokens = torch.full((sentences * width,), BOS, device=device)
-    state = model.start(memory, width)
+    state, control = model.start(memory, width), Control.of(requests, settings)
     for time in range(most):
         logits, state = model.step(tokens, state)
         possible = log_probs_of(logits)
-        tokens = choose(possible, keys[searched, :, time].flatten())
+        allowed = possible
+        if control:
+            allowed = control(possible, outputs[searched, :, :time].flatten(0, 1), searched.tolist())
+        tokens = choose(allowed, keys[searched, :, time].flatten())
         gained = possible.gather(-1, tokens[:, None]).squeeze(-1)
         outputs[searched, :, time] = tokens.view(-1, width).where(growing, NOTHING)
         log_probs[searched] += gained.view(-1, width).where(growing, 0)
@@ -107,21 +109,25 @@ def roll_out(
             rows = torch.arange(len(tokens), device=device).view(-1, width)[kept].flatten()
             searched, growing, tokens, state = searched[kept], growing[kept], tokens[rows], model.select(state, rows)
     return [
-        [hypothesis(*pair, length_penalty) for pair in zip(*sentence, strict=True)]
+        [hypothesis(*pair, settings) for pair in zip(*sentence, strict=True)]
         for sentence in zip(outputs.tolist(), log_probs.tolist(), strict=True)
     ]
 
 
-def hypothesis(output: list[int], log_prob: float, length_penalty: float) -> Hypothesis:
+def hypothesis(output: list[int], log_prob: float, settings: DecodingSettings) -> Hypothesis:
     """The hypothesis that a row of predicted tokens, padded at the end, stands for."""
     predicted = [token for token in output if token != NOTHING]
     finished = predicted[-1] == EOS
-    return Hypothesis.of(predicted[:-1] if finished else predicted, log_prob, finished, length_penalty)
+    return Hypothesis.of(predicted[:-1] if finished else predicted, log_prob, finished, settings)
 
 
 def filtered(logits: Float[Tensor, "n v"], settings: DecodingSettings) -> Float[Tensor, "n v"]:
-    """The logits to sample from: the temperature first, then top-k, then top-p of what is left."""
+    """The logits to sample from: temperature, top-k, top-p, min-p, epsilon, each given what the one before left."""
     logits = temperature(logits, settings.temperature)
     if settings.top_k:
         logits = top_k(logits, settings.top_k)
-    return top_p(logits, settings.top_p) if settings.top_p < 1 else logits
+    if settings.top_p < 1:
+        logits = top_p(logits, settings.top_p)
+    if settings.min_p:
+        logits = min_p(logits, settings.min_p)
+    return epsilon_cutoff(logits, settings.epsilon_cutoff) if settings.epsilon_cutoff else logits

@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from mtcli.decoding.filters import precise
-from mtcli.decoding.inference import at_rest, batches
+from mtcli.decoding.inference import over_pairs
 from mtcli.layout import Batch
 from mtcli.model.seq2seq import Seq2Seq
 
@@ -29,24 +29,38 @@ def score_pairs(
 
     `batch_tokens` bounds sentences x longest side in a batch. The result is in the order of the arguments.
     """
-    scores = [0.0] * len(sources)
-    lengths = [max(len(source), len(target)) + 1 for source, target in zip(sources, targets, strict=True)]
-    with at_rest(model):
-        for places in batches(lengths, batch_tokens):
-            batch = Batch.of([sources[i] for i in places], [targets[i] for i in places]).to(device)
-            for place, score in zip(places, score_batch(model, batch).tolist(), strict=True):
-                scores[place] = score
-    return scores
+
+    def totals(batch: Batch, places: list[int]) -> list[float]:
+        found: list[float] = score_batch(model, batch).sum(-1).tolist()
+        return found
+
+    return over_pairs(model, sources, targets, batch_tokens, device, totals)
 
 
-def score_batch(model: Seq2Seq[Any], batch: Batch) -> Float[Tensor, " b"]:
-    """The log-probability of each target of a batch."""
+def score_tokens(
+    model: Seq2Seq[Any],
+    sources: Sequence[Sequence[int]],
+    targets: Sequence[Sequence[int]],
+    batch_tokens: int,
+    device: torch.device,
+) -> list[list[float]]:
+    """The same token by token: of each target one number more than it has tokens, the last one that of EOS."""
+
+    def rows(batch: Batch, places: list[int]) -> list[list[float]]:
+        lengths = batch.target_rows.lengths.tolist()
+        return [row[:length] for row, length in zip(score_batch(model, batch).tolist(), lengths, strict=True)]
+
+    return over_pairs(model, sources, targets, batch_tokens, device, rows)
+
+
+def score_batch(model: Seq2Seq[Any], batch: Batch) -> Float[Tensor, "b t"]:
+    """The log-probability of each token of each target in a batch; 0 for padding."""
     valid = batch.target_rows.valid
     vectors, tokens = model.readout(batch)[valid], batch.target_out[valid]
     count = max(1, LOGITS // model.output.out_features)
     pieces = zip(torch.split(vectors, count), torch.split(tokens, count), strict=True)
-    log_probs = torch.cat([token_log_probs(model.output(piece), wanted) for piece, wanted in pieces])
-    return torch.zeros_like(valid, dtype=log_probs.dtype).masked_scatter(valid, log_probs).sum(-1)
+    log_probs = torch.cat([token_log_probs(model.predict(piece), wanted) for piece, wanted in pieces])
+    return torch.zeros_like(valid, dtype=log_probs.dtype).masked_scatter(valid, log_probs)
 
 
 def token_log_probs(logits: Float[Tensor, "n v"], tokens: Int[Tensor, " n"]) -> Float[Tensor, " n"]:

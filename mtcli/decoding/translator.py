@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from math import ceil
 from typing import Any, Protocol, runtime_checkable
@@ -11,11 +11,15 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 
 from mtcli.catalog import load
+from mtcli.decoding.banks import bank_search
 from mtcli.decoding.hypothesis import Hypothesis
 from mtcli.decoding.inference import at_rest, batches
+from mtcli.decoding.mbr import ranked
 from mtcli.decoding.request import Request
 from mtcli.decoding.splitting import split
+from mtcli.decoding.wishes import Wishes
 from mtcli.decoding.workers import Workers
+from mtcli.errors import UsageError
 from mtcli.layout import EOS, pad
 from mtcli.model.seq2seq import Seq2Seq
 from mtcli.settings import DecodingSettings
@@ -40,13 +44,27 @@ class TextTokenizer(Protocol):
 
 @dataclass(frozen=True)
 class TextHypothesis:
-    """One translation of one line; the numbers are those of `Hypothesis`."""
+    """One translation of one line; the numbers are those of `Hypothesis`, but the score of mbr is a utility."""
 
     text: str
     score: float
     log_prob: float
     tokens: tuple[int, ...]
     finished: bool
+    parts: tuple[TextHypothesis, ...] = ()
+    """Those it was put together from, if the line was too long for the model."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A line, or a part of a very long one, and its source tokens without EOS."""
+
+    text: str
+    tokens: list[int]
+    prefix: str = ""
+    """What its translation begins with; the last word may go on, unless a space follows."""
+    first: bool = True
+    """Whether it is the line's first part."""
 
 
 @dataclass(frozen=True)
@@ -57,17 +75,25 @@ class Translation:
     hypotheses: tuple[TextHypothesis, ...] = ()
     split: bool = False
     """Whether the line was too long and was translated in parts; scores are then means over the parts."""
+    parts: tuple[Part, ...] = ()
+    """What of the line was translated at once: usually all of it."""
 
     @property
     def text(self) -> str:
         """The best translation, without line breaks; empty for an empty line."""
         return self.hypotheses[0].text if self.hypotheses else ""
 
+    @property
+    def truncated(self) -> bool:
+        """Whether the length limit cut the best translation, or a part of it."""
+        return bool(self.hypotheses) and not self.hypotheses[0].finished
+
 
 class Translator:
     """A model, its tokenizer and a way to search, ready to translate.
 
-    Raises `UsageError` if there is no such strategy as `settings.decoding`.
+    `target_lang` matters to mbr with BLEU, which splits text into words. Raises `UsageError` if there is no such
+    strategy as `settings.decoding`, or if it cannot fulfil the wishes.
     """
 
     def __init__(
@@ -76,15 +102,26 @@ class Translator:
         tokenizer: TextTokenizer,
         settings: DecodingSettings,
         device: torch.device,
-        max_source: int = MAX_SOURCE,
+        wishes: Wishes | None = None,
+        target_lang: str = "",
         workers: int = 1,
     ) -> None:
         self.model = model
         self.tokenizer = tokenizer
         self.settings = settings
         self.device = device
-        self.max_source = min(max_source, model.longest_source or max_source)
+        self.max_source = min(MAX_SOURCE, model.longest_source or MAX_SOURCE)
         self.search = load("decoding", settings.decoding)
+        self.utility = load("utility", settings.mbr_utility)(target_lang) if settings.decoding == "mbr" else None
+        self.wishes = wishes
+        if wishes and wishes.require_words:
+            if settings.decoding != "beam" or settings.diversity_groups > 1:
+                instead = "diverse groups" if settings.decoding == "beam" else f"{settings.decoding} decoding"
+                raise UsageError(
+                    f"words that a translation must contain need beam search, not {instead}",
+                    "choose --decoding beam with one group, or leave out --require and --terms",
+                )
+            self.search = bank_search
         self.workers = Workers(self.search_batch, workers) if workers > 1 else None
 
     def stream(self, chunks: Iterable[Sequence[str]]) -> Iterator[Translation]:
@@ -92,11 +129,18 @@ class Translator:
         for lines in chunks:
             yield from self.translate(lines)
 
-    def translate(self, lines: Sequence[str]) -> list[Translation]:
-        """One translation for each line, in order."""
+    def translate(self, lines: Sequence[str], prefixes: Sequence[str] = ()) -> list[Translation]:
+        """One translation for each line, in order, each beginning with the line's prefix if prefixes are given.
+
+        Of a line translated in parts, the first has the prefix and the words that all lines require.
+        """
+        assert self.wishes or not prefixes
         parts = [self.parts(*pair) for pair in zip(lines, self.tokenizer.encode_source(lines), strict=True)]
+        for of_line, prefix in zip(parts, prefixes, strict=bool(prefixes)):
+            of_line[:1] = [replace(part, prefix=prefix) for part in of_line[:1]]
         results = iter(self.search_all([part for of_line in parts for part in of_line]))
-        return [joined(line, [next(results) for _ in of_line]) for line, of_line in zip(lines, parts, strict=True)]
+        found = [[next(results) for _ in of_line] for of_line in parts]
+        return [joined(*of_line) for of_line in zip(lines, parts, found, strict=True)]
 
     def parts(self, line: str, tokens: list[int]) -> list[Part]:
         """The line in parts that the model can take at once; usually one, none if there is nothing to translate."""
@@ -106,7 +150,8 @@ class Translator:
             return [Part(line, tokens)]
         texts = split(line, lambda text: self.fits(self.tokenizer.encode_source([text])[0]))
         encoded = zip(texts, self.tokenizer.encode_source(texts), strict=True)
-        return [Part(text, part) for text, part in encoded if part]
+        parts = [Part(text, part) for text, part in encoded if part]
+        return [*parts[:1], *(replace(part, first=False) for part in parts[1:])]
 
     def fits(self, tokens: list[int]) -> bool:
         """Whether the tokens and an EOS are short enough."""
@@ -123,34 +168,38 @@ class Translator:
             for place, hypotheses in zip(places, found, strict=True):
                 results[place] = hypotheses
         texts = iter(self.tokenizer.decode_target([list(h.tokens) for each in results for h in each]))
-        return [[as_text(h, next(texts)) for h in each] for each in results]
+        return [self.chosen([as_text(h, next(texts)) for h in each]) for each in results]
+
+    def chosen(self, found: list[TextHypothesis]) -> list[TextHypothesis]:
+        """The hypotheses that a search found; of samples for mbr the best, scored by their expected utility."""
+        if self.utility is None:
+            return found
+        best = ranked([each.text for each in found], self.utility)[: self.settings.n_best]
+        return [replace(found[place], score=score) for place, score in best]
 
     def search_batch(self, parts: Sequence[Part]) -> list[list[Hypothesis]]:
         """The hypotheses of parts that are decoded together."""
         source, rows = pad([[*part.tokens, EOS] for part in parts])
         with at_rest(self.model):
             memory = self.model.encode(source.to(self.device), rows.to(self.device))
-            found: list[list[Hypothesis]] = self.search(self.model, memory, [*map(self.request, parts)], self.settings)
+            found: list[list[Hypothesis]] = self.search(
+                self.model, memory, [*map(self.request, parts)], self.settings
+            )
         return found
 
     def request(self, part: Part) -> Request:
         """What is asked for a part."""
         limit = ceil(self.settings.max_output_ratio * len(part.tokens)) + EXTRA_OUTPUT
-        seed = seed_of(self.settings.sampling_seed, part.text)
-        return Request(min(limit, self.model.longest_target or limit), seed)
-
-
-@dataclass(frozen=True)
-class Part:
-    """A line, or a part of a very long one, and its source tokens without EOS."""
-
-    text: str
-    tokens: list[int]
+        limit = min(limit, self.model.longest_target or limit)
+        minimum = min(ceil(self.settings.min_output_ratio * len(part.tokens)), limit - 1)
+        request = Request(limit, seed_of(self.settings.sampling_seed, part.text), minimum)
+        return self.wishes.added(request, part, self.model.longest_target) if self.wishes else request
 
 
 def width(settings: DecodingSettings) -> int:
     """How many hypotheses of each sentence are in the model's batch."""
-    return {"beam": settings.beam_size, "sample": settings.n_best}.get(settings.decoding, 1)
+    widths = {"beam": settings.beam_size, "sample": settings.n_best, "mbr": settings.mbr_samples}
+    return widths.get(settings.decoding, 1)
 
 
 def seed_of(sampling_seed: int, text: str) -> int:
@@ -159,13 +208,13 @@ def seed_of(sampling_seed: int, text: str) -> int:
     return int.from_bytes(digest, "big")
 
 
-def joined(line: str, parts: Sequence[Sequence[TextHypothesis]]) -> Translation:
+def joined(line: str, parts: Sequence[Part], found: Sequence[Sequence[TextHypothesis]]) -> Translation:
     """The translation of a line from those of its parts: their best ones in a row, then their second best, ..."""
     if len(parts) == 1:
-        return Translation(line, tuple(parts[0]))
+        return Translation(line, tuple(found[0]), parts=tuple(parts))
     # zip stops at the part with the fewest hypotheses: beyond them nothing covers the whole line.
-    hypotheses = tuple(in_a_row(ranked) for ranked in zip(*parts, strict=False))
-    return Translation(line, hypotheses, split=bool(parts))
+    hypotheses = tuple(in_a_row(ranked) for ranked in zip(*found, strict=False))
+    return Translation(line, hypotheses, split=bool(parts), parts=tuple(parts))
 
 
 def in_a_row(parts: Sequence[TextHypothesis]) -> TextHypothesis:
@@ -176,6 +225,7 @@ def in_a_row(parts: Sequence[TextHypothesis]) -> TextHypothesis:
         log_prob=sum(part.log_prob for part in parts),
         tokens=tuple(token for part in parts for token in part.tokens),
         finished=all(part.finished for part in parts),
+        parts=tuple(parts),
     )
 
 

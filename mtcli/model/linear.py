@@ -23,6 +23,10 @@ class Linear(nn.Linear):
 class Int8Linear(nn.Module):
     """The same with rounded weights and inputs; for inference only."""
 
+    weight: Tensor
+    scale: Tensor
+    bias: Tensor | None
+
     def __init__(self, of: nn.Linear) -> None:
         super().__init__()
         self.out_features = of.out_features

@@ -44,6 +44,15 @@ class Recurrent(Seq2Seq[RecurrentState]):
         vectors: Tensor = self.dropout(self.decoder(self.target(batch.target_in), memory))
         return vectors
 
+    @property
+    def supports_attention(self) -> bool:
+        """Whether contexts are means of the memory's vectors."""
+        return self.decoder.look.supports_weights
+
+    def attention(self, batch: Batch) -> Float[Tensor, "b t s"]:
+        """How much the prediction of each target token looks at each source token, token by token."""
+        return self.decoder.attention(self.target(batch.target_in), self.encode(batch.source, batch.source_rows))
+
     def start(self, memory: Memory, width: int = 1) -> RecurrentState:
         """The state before the first step; the memory's keys are computed once per sentence."""
         return self.decoder.start(memory, width)

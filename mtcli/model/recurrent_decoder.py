@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from mtcli.kernels.causal_linear import precise
 from mtcli.model.attention.recurrent import Additive, Dot, General, Look, Score, Seen, matrix, summary
 from mtcli.model.cell import CellState, Stack
 from mtcli.model.choice import Choice
@@ -57,6 +58,8 @@ class Decoder(Choice, nn.Module, ABC):
     """How it weighs the memory; None: it does not."""
     local: ClassVar[bool] = False
     """Whether it may weigh a window of the memory only."""
+    asks_first: ClassVar[bool] = False
+    """Whether the state before a token looks at the memory, or the state after it."""
 
     def __init__(self, model_dim: int, stack: Callable[[int], Stack], look: Look, inputs: int = 2) -> None:
         super().__init__()
@@ -82,6 +85,18 @@ class Decoder(Choice, nn.Module, ABC):
     def forward(self, x: Float[Tensor, "b t m"], memory: Memory) -> Float[Tensor, "b t m"]:
         """The vectors to predict from after each token."""
 
+    def attention(self, x: Float[Tensor, "b t m"], memory: Memory) -> Float[Tensor, "b t s"]:
+        """The share that each of the memory's vectors has in the context of each token."""
+        state = self.start(memory)
+        weights: list[Tensor] = []
+        for token in x.unbind(1):
+            before = state
+            _, state = self.step(token, before)
+            query = (before if self.asks_first else state).cells[-1][0]
+            weights.append(precise(self.look.weights(query[:, None], before.places, before.seen)))
+        together = torch.cat(weights, dim=1)
+        return together / together.sum(-1, keepdim=True)  # local-p has multiplied them by its Gaussian
+
     def glance(self, query: Float[Tensor, "n m"], state: RecurrentState) -> Float[Tensor, "n m"]:
         """The context of one query per row; the rows of a sentence ask its memory together."""
         together = query.view(-1, state.width, query.shape[-1])  # n m -> b w m
@@ -97,6 +112,7 @@ class Bahdanau(Decoder):
     """
 
     score: ClassVar[type[Score] | None] = Additive
+    asks_first = True
 
     def __init__(self, model_dim: int, stack: Callable[[int], Stack], look: Look) -> None:
         super().__init__(model_dim, stack, look)

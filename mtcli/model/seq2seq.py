@@ -61,7 +61,23 @@ class Seq2Seq(nn.Module, ABC, Generic[State]):
         `rows` is a whole number of groups of `width`, each from within one sentence; sentences may be dropped.
         """
 
+    def predict(self, vectors: Float[Tensor, "*n m"]) -> Float[Tensor, "*n v"]:
+        """The logits that readout vectors give."""
+        logits: Tensor = self.output(vectors)
+        return logits
+
+    @property
+    def supports_attention(self) -> bool:
+        """Whether `attention` can be asked for."""
+        return False
+
+    def attention(self, batch: Batch) -> Float[Tensor, "b t s"]:
+        """How much the prediction of each target token looks at each source token; asked only where supported.
+
+        A token's weights sum to 1 over the source, its EOS included; padding has none.
+        """
+        raise NotImplementedError
+
     def forward(self, batch: Batch) -> Float[Tensor, "b t v"]:
         """Logits of every target token, given all target tokens before it."""
-        logits: Tensor = self.output(self.readout(batch))
-        return logits
+        return self.predict(self.readout(batch))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
@@ -39,6 +40,16 @@ class Transformer(Seq2Seq["TransformerState"]):
         memory = self.encode(batch.source, batch.source_rows)
         vectors: Tensor = self.decoder(self.target(batch.target_in), batch.target_rows, memory)
         return vectors
+
+    @property
+    def supports_attention(self) -> bool:
+        """Whether the cross-attention has weights."""
+        return self.decoder.blocks[0].cross_attention.mechanism.supports_weights
+
+    def attention(self, batch: Batch) -> Float[Tensor, "b t s"]:
+        """How much the prediction of each target token looks at each source token."""
+        memory = self.encode(batch.source, batch.source_rows)
+        return self.decoder.attention(self.target(batch.target_in), batch.target_rows, memory)
 
     def start(self, memory: Memory, width: int = 1) -> TransformerState:
         """The state before the first step; the memory's keys and values are computed once per sentence and layer."""
@@ -133,6 +144,20 @@ class Decoder(nn.Module):
         decoded: Tensor = self.last(x)
         return decoded
 
+    def attention(self, x: Float[Tensor, "b t m"], rows: Rows, memory: Memory) -> Float[Tensor, "b t s"]:
+        """How much each target token looks at each token of the memory: the mean over all heads of all layers.
+
+        Which layer aligns words best differs: Garg et al. 2019 find that it is the last but one of six; of three, it
+        was the second on Multi30k and the last on Tatoeba and on the sample corpus. The mean over all of them was the
+        best on Tatoeba and 0.03 of F1 behind the best on the others, where a wrong layer costs up to 0.08.
+        """
+        to_past, to_memory = Attend(rows, rows, causal=True), Attend(rows, memory.rows)
+        weights = []
+        for block in self.blocks:
+            weights.append(block.weights(x, memory, to_past).mean(1))
+            x = block(x, memory.values, to_past, to_memory)
+        return torch.stack(weights).mean(0)
+
     def step(
         self, x: Float[Tensor, "n 1 m"], state: TransformerState
     ) -> tuple[Float[Tensor, "n 1 m"], TransformerState]:
@@ -172,6 +197,12 @@ class DecoderBlock(nn.Module):
         x = around.join(x, self.cross_attention.cross(around.enter(x), memory, to_memory))
         around = self.feed_forward_residual
         return around.join(x, self.feed_forward(around.enter(x)))
+
+    def weights(self, x: Float[Tensor, "b t m"], memory: Memory, to_past: Attend) -> Float[Tensor, "b h t s"]:
+        """How much each token looks at each token of the memory, head by head."""
+        around = self.attention_residual
+        x = around.join(x, self.attention(around.enter(x), to_past))
+        return self.cross_attention.weights(self.cross_residual.enter(x), memory.values, memory.rows)
 
     def step(
         self, x: Float[Tensor, "n 1 m"], past: Past | None, seen: Past, state: TransformerState

@@ -10,6 +10,7 @@ from typing import Any
 from mtcli import catalog
 from mtcli import recipe as recipes
 from mtcli.data.corpus import Account, open_corpora
+from mtcli.decoding.contradiction import refuse_impossible as refuse_impossible_search
 from mtcli.device import choose_device, choose_precision, use_processor
 from mtcli.errors import UsageError
 from mtcli.model.build import longest, refuse_impossible
@@ -35,6 +36,7 @@ def settle(request: Request, directory: Path, observer: Observer) -> Recipe:
     """
     if (directory / "recipe.toml").exists():
         recipe = continued(request, directory, observer)
+        refuse_undecodable(recipe)
         warn_of_standstill(recipe, observer)
         use_processor(recipe.training.threads)
         return with_precision(recipe)
@@ -42,6 +44,7 @@ def settle(request: Request, directory: Path, observer: Observer) -> Recipe:
     refuse_incomplete(plan)
     refuse_impossible(plan.model, plan.tokenizer.joint)
     refuse_unplaceable(plan)
+    refuse_undecodable(plan)
     # The trial of a precision has to come before any other computation.
     use_processor(plan.training.threads)
     precision = with_precision(plan).training.precision
@@ -93,6 +96,12 @@ def refuse_unplaceable(recipe: Recipe) -> None:
             f"this model holds at most {limit} tokens, EOS included, but training pairs may have {length}",
             f"give --max-length {limit - 1} to drop longer pairs, or --max-positions {length}",
         )
+
+
+def refuse_undecodable(recipe: Recipe) -> None:
+    """Raise `UsageError` if validation, or translation after training, cannot decode as the recipe says."""
+    refuse_impossible_search(recipe.decoding.decoding, recipe.decoding)
+    refuse_impossible_search(recipe.training.validation_decoding, recipe.decoding.model_copy(update={"n_best": 1}))
 
 
 def count(plan: Recipe) -> int:

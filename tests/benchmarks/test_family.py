@@ -52,5 +52,9 @@ def test_a_failure_is_told_by_its_sentence() -> None:
 def test_a_row_says_when_others_were_at_work() -> None:
     assert shown(RESULT)["tokens/s"] == "5,432"
     assert shown({**RESULT, "cores of others": 1.0})["tokens/s"] == "5,432!"
+    assert (
+        shown({**RESULT, "speed": [{"rate": float(rate), "other": 0.0} for rate in (300, 100, 200)]})["tokens/s"]
+        == "200 (100-300)"
+    )
     assert shown(RESULT)["validation perplexity"] == "7.39"
     assert shown(RESULT)["test BLEU"] == "30.0 (29.0-31.1)"

@@ -17,6 +17,7 @@ KINDS = {
     "lstm": "--architecture recurrent --cross-attention luong-general --alignment local-p --cell lstm",
     "bottleneck": "--architecture recurrent --cross-attention none",
 }
+WITHOUT_WEIGHTS = ("bounded", "bottleneck")
 LONG = " ".join(["Hello"] * 120)
 
 
@@ -38,6 +39,10 @@ def test_every_command_takes_every_family(kind: str, mtcli: Mtcli, corpus: Path,
         assert len(mtcli("score", "-m", model, *files).lines) == 20
         assert "BLEU" in mtcli("eval", "-m", model, *files).out
         assert mtcli("info", model).code == 0
+    done = mtcli("translate", "-m", run, "--alignments", tmp_path / "links", stdin=b"Hello\n")
+    assert done.code == (2 if kind in WITHOUT_WEIGHTS else 0)
+    assert (tmp_path / "links").exists() == (done.code == 0)
+    assert ("--alignments needs weights of source words" in done.err) == (done.code == 2)
 
 
 def test_an_impossible_model_is_refused_with_every_reason_before_anything_is_read(

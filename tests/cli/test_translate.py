@@ -111,6 +111,36 @@ def test_sampling_repeats_itself_until_the_seed_changes(mtcli: Mtcli, model: Pat
     assert len({sampled(seed) for seed in range(1, 6)}) > 1
 
 
+STRATEGIES = {
+    "diverse": "--diversity-groups 2 --beam-size 4 --diversity-strength 3",
+    "patient": "--beam-size 3 --beam-patience 0 --length-normalization gnmt --length-penalty 0.6",
+    "filtered": "--decoding sample --min-p 0.1 --epsilon-cutoff 0.01",
+    "mbr": "--decoding mbr --mbr-samples 8 --mbr-utility bleu",
+}
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_every_strategy_translates_and_is_scored_alike(
+    name: str, mtcli: Mtcli, model: Path, corpus: Path, tmp_path: Path
+) -> None:
+    flags, files = STRATEGIES[name].split(), [corpus / "test.en", corpus / "test.de"]
+    done = mtcli("translate", "-m", model, *flags, files[0])
+    assert (done.code, len(done.lines)) == (0, 20), done.err
+    assert mtcli("eval", "-m", model, *flags, *files, "-o", tmp_path / "out").code == 0
+    assert (tmp_path / "out").read_text(encoding="utf-8") == done.out
+
+
+def test_lists_of_mbr_are_sorted_by_expected_utility(mtcli: Mtcli, model: Path) -> None:
+    flags = ["--decoding", "mbr", "--temperature", 2, "--n-best", 5, "--format", "jsonl"]
+    done = mtcli("translate", "-m", model, *flags, stdin=b"This coat is new.\nHe is here.\n")
+    for entry in map(json.loads, done.lines):
+        scores = [found["score"] for found in entry["translations"]]
+        assert len(scores) == len({found["text"] for found in entry["translations"]}) > 1
+        assert scores == sorted(scores, reverse=True)
+        assert all(0 < score <= 100 for score in scores)
+        assert all(found["log_prob"] < 0 for found in entry["translations"])
+
+
 def test_a_missing_file_is_named(mtcli: Mtcli, model: Path, tmp_path: Path) -> None:
     done = mtcli("translate", "-m", model, tmp_path / "nowhere.txt")
     assert (done.code, done.out) == (3, "")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import random
+import re
 import subprocess
 import sys
 import unicodedata
@@ -19,7 +21,7 @@ from mtcli import layout
 from mtcli.data import tokenizer as tokenizers
 from mtcli.data.corpus import SentencePair
 from mtcli.data.normalize import normalize
-from mtcli.data.tokenizer import JOINT, SEPARATE, SPACE, Tokenizer, train
+from mtcli.data.tokenizer import EOS, JOINT, SEPARATE, SPACE, Tokenizer, train
 from mtcli.errors import DataError, ModelError, UsageError
 from mtcli.settings import TokenizerSettings
 
@@ -223,3 +225,18 @@ def test_tokens_are_few_when_the_vocabulary_knows_the_language(tokenizer: Tokeni
     known, unknown = tokenizer.encode_source([ENGLISH[0], "ქართული ენა"])
     assert len(known) < len(ENGLISH[0]) / 1.5
     assert len(unknown) >= len("ქართული ენა".replace(" ", "").encode())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_spelling_of_tokens_is_what_they_add_to_the_text(kind: dict[str, Any], tmp_path: Path) -> None:
+    """But for spaces before the first word, and how many U+FFFD stand for bytes that are no character."""
+    tokenizer = trained(tmp_path, **kind).tokenizer
+    spelling, numbers = tokenizer.spelling_target(), random.Random(1)
+    assert spelling[: EOS + 1] == [""] * 4
+    rows = [[numbers.randrange(4, len(spelling)) for _ in range(numbers.randrange(1, 9))] for _ in range(300)]
+    rows += tokenizer.encode_target(GERMAN)
+    for tokens, text in zip(rows, tokenizer.decode_target(rows), strict=True):
+        parts = [each if isinstance(each, bytes) else each.encode() for each in (spelling[token] for token in tokens)]
+        expected = tokenizers.CONTROL.sub(" ", b"".join(parts).decode("utf-8", "replace"))
+        one, other = (re.sub("\ufffd+", "\ufffd", each).lstrip() for each in (text, expected))
+        assert one == other

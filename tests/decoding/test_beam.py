@@ -12,9 +12,13 @@ from mtcli.decoding.beam import beam_search
 from mtcli.decoding.sampling import greedy
 from mtcli.errors import UsageError
 from mtcli.settings import DecodingSettings
-from tests.decoding.toys import Forgetful, Table, exhaustive, forced, limits_of, run, sources_of
+from tests.decoding.toys import DIVISORS, Forgetful, Table, exhaustive, forced, limits_of, run, sources_of
 
 PENALTIES = (0.0, 0.6, 1.0)
+NORMALIZATIONS = pytest.mark.parametrize(
+    ("normalization", "penalty"),
+    [*(("average", penalty) for penalty in PENALTIES), ("gnmt", 0.6), ("gnmt", 2.0), ("none", 1.0)],
+)
 
 
 def settings(**changes) -> DecodingSettings:
@@ -36,14 +40,15 @@ def test_a_beam_of_one_is_greedy_search(penalty, grid):
         assert run(beam_search, *args) == run(greedy, *args)
 
 
-@pytest.mark.parametrize("penalty", PENALTIES)
-def test_a_wide_beam_is_exhaustive_search(penalty):
-    for seed in range(12):
+@NORMALIZATIONS
+def test_a_wide_beam_is_exhaustive_search(normalization, penalty):
+    wanted = settings(beam_size=40, n_best=8, length_normalization=normalization, length_penalty=penalty)
+    for seed in range(8):
         model = random_table(seed, vocabulary=6)
         sources, limits = [[4], [5, 4, 5]], [5, 3]
-        results = run(beam_search, model, sources, limits, settings(beam_size=40, n_best=8, length_penalty=penalty))
+        results = run(beam_search, model, sources, limits, wanted)
         for source, limit, hypotheses in zip(sources, limits, results, strict=True):
-            expected = exhaustive(model, source, limit, penalty)[:8]
+            expected = exhaustive(model, source, limit, penalty, DIVISORS[normalization])[:8]
             assert [h.tokens for h in hypotheses] == [tokens for _, _, tokens in expected]
             assert [h.score for h in hypotheses] == pytest.approx([score for score, _, _ in expected])
             assert [h.log_prob for h in hypotheses] == pytest.approx([log_prob for _, log_prob, _ in expected])
@@ -51,8 +56,8 @@ def test_a_wide_beam_is_exhaustive_search(penalty):
 
 
 @pytest.mark.parametrize("n_best", [1, 3])
-@pytest.mark.parametrize("penalty", PENALTIES)
-def test_stopping_early_changes_nothing_but_the_number_of_steps(penalty, n_best, monkeypatch):
+@NORMALIZATIONS
+def test_stopping_early_changes_nothing_but_the_number_of_steps(normalization, penalty, n_best, monkeypatch):
     steps = {}
     results = {}
     for stopping in (True, False):
@@ -60,10 +65,12 @@ def test_stopping_early_changes_nothing_but_the_number_of_steps(penalty, n_best,
             monkeypatch.setattr(beam, "normalised", lambda *_: inf)
         model = Table(9, seed=7, ending=1.0)
         results[stopping] = []
-        for seed in range(25):
+        for seed in range(14):
             model.seed = seed
             sources = sources_of(seed, 4, 9)
-            wanted = settings(beam_size=5, n_best=n_best, length_penalty=penalty)
+            wanted = settings(
+                n_best=n_best, length_normalization=normalization, length_penalty=penalty, beam_patience=seed % 2
+            )
             results[stopping] += run(beam_search, model, sources, limits_of(sources), wanted)
         steps[stopping] = model.rows_stepped
     assert results[True] == results[False]
@@ -72,16 +79,46 @@ def test_stopping_early_changes_nothing_but_the_number_of_steps(penalty, n_best,
     assert steps[True] < steps[False] or (penalty > 0 and n_best == 3)
 
 
-@pytest.mark.parametrize("penalty", PENALTIES)
-def test_scores_are_those_of_a_naive_loop_over_the_logits(penalty):
-    for seed in range(30):
+def test_patience_never_loses_and_sometimes_wins():
+    """Kasai et al. 2022: the same search goes on for longer."""
+    won = 0
+    for seed in range(8):
+        sources = sources_of(seed, 4, 9)
+        args = (random_table(seed), sources, limits_of(sources))
+        scores = [
+            [each[0].score if each[0].finished else -inf for each in run(beam_search, *args, settings(**changes))]
+            for changes in ({"beam_patience": 0.2}, {}, {"beam_patience": 2}, {"beam_patience": 0})
+        ]
+        for row in zip(*scores, strict=True):
+            assert list(row) == sorted(row)
+            won += row[0] < row[1] < row[3]
+    assert won
+
+
+@pytest.mark.parametrize(
+    ("size", "patience", "steps"),
+    [(5, 0.2, 1), (5, 0.3, 2), (5, 1, 5), (5, 1.1, 6), (25, 2.2, 55), (5, 2, 10), (5, 1e-9, 1), (5, 0, 70)],
+)
+def test_patience_counts_in_beams(size, patience, steps, monkeypatch):
+    """One hypothesis ends at each step, and no bound stops the search."""
+    monkeypatch.setattr(beam, "normalised", lambda *_: inf)
+    model = Table(5, seed=0, scale=0.0, ending=1.0)
+    run(beam_search, model, [[4]], [70], settings(beam_size=size, beam_patience=patience))
+    assert model.steps == steps
+
+
+@NORMALIZATIONS
+def test_scores_are_those_of_a_naive_loop_over_the_logits(normalization, penalty):
+    wanted = settings(n_best=4, length_normalization=normalization, length_penalty=penalty)
+    for seed in range(15):
         model, sources = random_table(seed), sources_of(seed, 4, 9)
-        results = run(beam_search, model, sources, limits_of(sources), settings(n_best=4, length_penalty=penalty))
+        results = run(beam_search, model, sources, limits_of(sources), wanted)
         for source, hypotheses in zip(sources, results, strict=True):
             for h in hypotheses:
                 log_prob = forced(model, source, h.tokens, h.finished)
                 assert h.log_prob == pytest.approx(log_prob)
-                assert h.score == pytest.approx(log_prob / (len(h.tokens) + h.finished) ** penalty)
+                length = len(h.tokens) + h.finished
+                assert h.score == pytest.approx(log_prob / DIVISORS[normalization](length) ** penalty)
 
 
 @pytest.mark.parametrize("grid", [0.0, 1.0])
@@ -147,6 +184,8 @@ def test_the_search_needs_the_rows_that_it_selects():
 def test_more_translations_than_the_beam_holds_are_refused():
     with pytest.raises(UsageError, match="beam of 2 cannot find 3"):
         run(beam_search, Table(9, seed=0), [[4]], [3], settings(beam_size=2, n_best=3))
+    with pytest.raises(UsageError, match="ends the search before there are 3"):
+        run(beam_search, Table(9, seed=0), [[4]], [3], settings(n_best=3, beam_patience=0.4))
 
 
 def test_logits_that_are_not_numbers_end_at_the_limit():

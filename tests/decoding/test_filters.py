@@ -10,7 +10,18 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mtcli.decoding.filters import BLOCK, among_best, best, log_probs_of, precise, temperature, top_k, top_p
+from mtcli.decoding.filters import (
+    BLOCK,
+    among_best,
+    best,
+    epsilon_cutoff,
+    log_probs_of,
+    min_p,
+    precise,
+    temperature,
+    top_k,
+    top_p,
+)
 from mtcli.layout import BOS, PAD, UNK
 
 NONE = float("-inf")
@@ -64,6 +75,39 @@ def test_top_p_takes_no_token_beyond_the_exact_probability():
     assert (top_p(logits, 1e-60) > NONE).tolist() == [[True, False, False, False]]
 
 
+def softmax(row: np.ndarray) -> np.ndarray:
+    return np.exp(row - row.max()) / np.exp(row - row.max()).sum()
+
+
+@given(rows, st.sampled_from([0.01, 0.1, 0.4, 0.9]))
+def test_min_p_keeps_what_is_likely_beside_the_likeliest(values, share):
+    logits = torch.tensor(values, dtype=torch.float64)
+    for row, filtered in zip(logits.numpy(), min_p(logits, share).numpy(), strict=True):
+        probs = softmax(row)
+        if np.abs(probs - share * probs.max()).min() > 1e-9:  # else rounding decides
+            kept = probs >= share * probs.max()
+            assert filtered.tolist() == [x if keep else NONE for x, keep in zip(row, kept, strict=True)]
+
+
+@given(rows, st.sampled_from([0.0009, 0.02, 0.3, 0.9]))
+def test_epsilon_keeps_what_is_likely_or_else_the_best(values, epsilon):
+    logits = torch.tensor(values, dtype=torch.float64)
+    for row, filtered in zip(logits.numpy(), epsilon_cutoff(logits, epsilon).numpy(), strict=True):
+        probs = softmax(row)
+        if np.abs(probs - epsilon).min() > 1e-9:
+            kept = (probs > epsilon) if (probs > epsilon).any() else np.arange(len(row)) == naive_best(row, 1)[0]
+            assert filtered.tolist() == [x if keep else NONE for x, keep in zip(row, kept, strict=True)]
+
+
+@given(rows, st.sampled_from([0.1, 0.5, 1.0]))
+def test_relative_filters_keep_the_best_and_never_revive(values, share):
+    logits = torch.tensor(values)
+    for change in (min_p, top_p, epsilon_cutoff):
+        filtered = change(logits, share)
+        assert torch.equal(filtered.amax(-1), logits.amax(-1))
+        assert torch.equal(filtered, torch.where(filtered > NONE, logits, NONE))
+
+
 @given(rows, st.floats(0.05, 20))
 def test_temperature_gives_the_distribution_of_divided_logits(values, value):
     logits = torch.tensor(values, dtype=torch.float64)
@@ -100,7 +144,7 @@ def test_the_best_of_a_large_vocabulary_are_found_block_by_block(k, seed, distin
 def test_the_argument_stays_as_it_was(change):
     logits = torch.randn(2, 5)
     before = logits.clone()
-    change(logits), top_p(logits, 0.5), best(logits, 2)
+    change(logits), top_p(logits, 0.5), best(logits, 2), min_p(logits, 0.9), epsilon_cutoff(logits, 0.5)
     assert torch.equal(logits, before)
 
 

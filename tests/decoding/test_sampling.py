@@ -44,7 +44,9 @@ def test_greedy_takes_the_likeliest_token_at_each_step(grid):
     assert ends == {True, False}
 
 
-@pytest.mark.parametrize("choice", [{"top_k": 1}, {"top_p": 1e-9}, {"temperature": 1e-9}])
+@pytest.mark.parametrize(
+    "choice", [{"top_k": 1}, {"top_p": 1e-9}, {"temperature": 1e-9}, {"min_p": 1.0}, {"epsilon_cutoff": 0.99}]
+)
 def test_sampling_only_the_best_is_greedy_search(choice):
     for seed in range(20):
         model, sources = Table(9, seed), sources_of(seed, 5, 9)
@@ -53,33 +55,48 @@ def test_sampling_only_the_best_is_greedy_search(choice):
         assert run(sample, *args, settings(**choice), seeds=list(range(5))) == expected
 
 
-def naive_distribution(model: Table, tokens: list[int], temperature: float, top_k: int, top_p: float) -> np.ndarray:
+def naive_distribution(model: Table, tokens: list[int], wanted: DecodingSettings) -> np.ndarray:
     logits = np.array(model.logits((4, EOS), (BOS, *tokens)))
     logits[:3] = -np.inf
-    probs = np.exp(logits / temperature)
-    probs /= probs.sum()
+    probs = np.exp(logits / wanted.temperature)
     order = sorted(range(len(probs)), key=lambda i: -probs[i])
-    kept = order[: top_k or len(order)]
+    kept = order[: wanted.top_k or len(order)]
     of_kept = probs[kept] / probs[kept].sum()
-    kept = kept[: int(np.searchsorted(of_kept.cumsum(), top_p)) + 1]
+    kept = kept[: int(np.searchsorted(of_kept.cumsum(), wanted.top_p)) + 1]
+    kept = [token for token in kept if probs[token] >= wanted.min_p * probs[order[0]]]
+    total = probs[kept].sum()
+    kept = [token for token in kept if probs[token] / total > wanted.epsilon_cutoff or token == order[0]]
     result = np.zeros(len(probs))
     result[kept] = probs[kept] / probs[kept].sum()
     return result
 
 
 @pytest.mark.parametrize(
-    ("temperature", "top_k", "top_p"), [(1, 0, 1), (0.6, 0, 1), (2, 0, 1), (1, 3, 1), (1, 0, 0.6), (1.5, 5, 0.8)]
+    "filters",
+    [
+        {},
+        {"temperature": 0.6},
+        {"temperature": 2},
+        {"top_k": 3},
+        {"top_p": 0.6},
+        {"temperature": 1.5, "top_k": 5, "top_p": 0.8},
+        {"min_p": 0.15},
+        {"temperature": 2, "min_p": 0.4},
+        {"epsilon_cutoff": 0.06},
+        {"temperature": 1.5, "top_k": 5, "top_p": 0.9, "min_p": 0.3, "epsilon_cutoff": 0.2},
+    ],
 )
-def test_samples_follow_the_filtered_distribution(temperature, top_k, top_p):
+def test_samples_follow_the_filtered_distribution(filters):
     """First and second tokens by a chi-square test over many lines; the seeds are fixed, so it cannot flicker."""
     model = Table(9, seed=2, scale=1.0)
-    wanted = settings(temperature=temperature, top_k=top_k, top_p=top_p, n_best=20)
+    wanted = settings(n_best=20, **filters)
     found = run(sample, model, [[4]] * 200, [2] * 200, wanted, seeds=list(range(200)))
     outputs = [(*h.tokens, EOS) if h.finished else h.tokens for each in found for h in each]
-    first = naive_distribution(model, [], temperature, top_k, top_p)
+    first = naive_distribution(model, [], wanted)
+    assert 1 < (first > 0).sum() < 6 or not {"top_k", "top_p", "min_p", "epsilon_cutoff"} & filters.keys()
     assert agrees([output[0] for output in outputs], first)
     likeliest = max((t for t in range(4, 9)), key=lambda t: first[t])
-    second = naive_distribution(model, [likeliest], temperature, top_k, top_p)
+    second = naive_distribution(model, [likeliest], wanted)
     assert agrees([output[1] for output in outputs if output[0] == likeliest], second)
 
 

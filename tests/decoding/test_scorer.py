@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 import torch
 
 from mtcli.decoding import scorer
 from mtcli.decoding.beam import beam_search
-from mtcli.decoding.scorer import score_pairs
+from mtcli.decoding.scorer import score_pairs, score_tokens
 from mtcli.settings import DecodingSettings
 from tests.decoding.toys import Table, forced, limits_of, run, sources_of
 
@@ -23,6 +25,12 @@ def test_scores_are_those_of_a_naive_loop_in_the_order_given(batch_tokens, logit
     targets[3] = []
     expected = [forced(model, s, t, finished=True) for s, t in zip(sources, targets, strict=True)]
     assert score_pairs(model, sources, targets, batch_tokens, CPU) == pytest.approx(expected)
+    tokens = score_tokens(model, sources, targets, batch_tokens, CPU)
+    assert [len(each) for each in tokens] == [len(target) + 1 for target in targets]
+    for source, target, each in zip(sources, targets, tokens, strict=True):
+        parts = [forced(model, source, target[:t], finished=False) for t in range(len(target) + 1)]
+        parts.append(forced(model, source, target, finished=True))
+        assert each == pytest.approx([after - before for before, after in pairwise(parts)])
 
 
 def test_the_scorer_agrees_with_beam_search():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import inf
 
@@ -16,6 +17,9 @@ from mtcli.model.seq2seq import Memory, Seq2Seq
 from mtcli.settings import DecodingSettings
 
 Tokens = tuple[int, ...]
+
+DIVISORS: dict[str, Callable[[int], float]] = {"average": float, "gnmt": lambda n: (5 + n) / 6, "none": lambda n: 1.0}
+"""What `length_normalization` divides by, before the exponent."""
 
 
 @dataclass(frozen=True)
@@ -100,12 +104,16 @@ def unpad(tokens: Tensor, rows: Rows) -> list[Tokens]:
 
 def run(strategy, model, sources, limits, settings: DecodingSettings, seeds=None) -> list[list[Hypothesis]]:
     """Search for translations of token lists without EOS."""
+    requests = [Request(*pair) for pair in zip(limits, seeds or [0] * len(sources), strict=True)]
+    return asked(strategy, model, sources, requests, settings)
+
+
+def asked(strategy, model, sources, requests, settings: DecodingSettings) -> list[list[Hypothesis]]:
+    """Search for what is requested of each source, without EOS."""
     source, rows = pad([[*s, EOS] for s in sources])
     model.eval()
     with torch.inference_mode():
-        memory = model.encode(source, rows)
-        requests = [Request(*pair) for pair in zip(limits, seeds or [0] * len(sources), strict=True)]
-        return strategy(model, memory, requests, settings)
+        return strategy(model, model.encode(source, rows), requests, settings)
 
 
 def log_softmax(logits: list[float]) -> list[float]:
@@ -123,7 +131,9 @@ def forced(model: Table, source, tokens, finished: bool) -> float:
     return total
 
 
-def exhaustive(model: Table, source, limit: int, penalty: float) -> list[tuple[float, float, Tokens]]:
+def exhaustive(
+    model: Table, source, limit: int, penalty: float, divisor: Callable[[int], float] = float
+) -> list[tuple[float, float, Tokens]]:
     """(score, log_prob, tokens) of every translation that ends within `limit` predictions, best first."""
     results = []
     paths = [((), 0.0)]
@@ -132,7 +142,7 @@ def exhaustive(model: Table, source, limit: int, penalty: float) -> list[tuple[f
         for tokens, log_prob in paths:
             log_probs = log_softmax(model.logits((*source, EOS), (BOS, *tokens)))
             ended = log_prob + log_probs[EOS]
-            results.append((ended / length**penalty, ended, tokens))
+            results.append((ended / divisor(length) ** penalty, ended, tokens))
             for token, gained in enumerate(log_probs):
                 if token not in (PAD, UNK, BOS, EOS) and gained > -inf:
                     longer.append(((*tokens, token), log_prob + gained))

@@ -23,7 +23,7 @@ def changed(batch: Batch, place: int) -> Batch:
 @ALL
 @torch.no_grad()
 def test_no_target_token_sees_a_later_one(settings: ModelSettings) -> None:
-    model, batch = models.model(settings), models.batch(1, [5, 5], [6, 6])
+    model, batch = models.model(settings), models.batch(1, [4, 4], [4, 4])
     before = model(batch)
     for place in range(1, batch.target_in.shape[1]):
         after = model(changed(batch, place))
@@ -35,7 +35,7 @@ def test_no_target_token_sees_a_later_one(settings: ModelSettings) -> None:
 @torch.no_grad()
 def test_each_target_token_sees_every_source_token(settings: ModelSettings) -> None:
     model = models.model(settings)
-    source, target = models.sentences(1, [5])[0], models.sentences(2, [4])[0]
+    source, target = models.sentences(1, [4])[0], models.sentences(2, [3])[0]
     before = model(Batch.of([source], [target]))
     for place in range(len(source)):
         other = [*source]
@@ -48,7 +48,7 @@ def test_each_target_token_sees_every_source_token(settings: ModelSettings) -> N
 @torch.no_grad()
 def test_padding_and_batch_mates_change_nothing(settings: ModelSettings) -> None:
     model = models.model(settings)
-    sources, targets = models.sentences(3, [1, 4, 9, 0]), models.sentences(4, [7, 2, 0, 3])
+    sources, targets = models.sentences(3, [2, 8, 0]), models.sentences(4, [6, 0, 3])
     together = model(Batch.of(sources, targets))
     for row, (source, target) in enumerate(zip(sources, targets, strict=True)):
         alone = model(Batch.of([source], [target]))[0]

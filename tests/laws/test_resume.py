@@ -25,21 +25,20 @@ def fresh(settings: ModelSettings, seed: int) -> TrainState:
     return TrainState(model, adamw(model, TRAINING), Precision("fp32", torch.device("cpu")), Progress(), "")
 
 
-def learn(state: TrainState, seeds: tuple[int, ...]) -> None:
-    for seed in seeds:
-        train_step(state, [(models.batch(seed, [5, 3, 1], [2, 6, 0]), Place(0, seed))], TRAINING)
+def learn(state: TrainState, seed: int) -> None:
+    train_step(state, [(models.batch(seed, [3, 1], [2, 4]), Place(0, seed))], TRAINING)
 
 
 @pytest.mark.parametrize("settings", models.parameters())
 def test_stored_and_taken_up_again_is_uninterrupted(settings: ModelSettings) -> None:
     settings = settings.model_copy(update={"dropout": 0.2})
     state = fresh(settings, seed=1)
-    learn(state, (1, 2))
+    learn(state, 1)
     resume = state.resume()
     weights, tensors = pack(state.weights(), {}), pack(resume.tensors, resume.values)
-    learn(state, (3, 4))
+    learn(state, 2)
     other = fresh(settings, seed=2)
     other.restore(unpack(weights)[0], Resume(*unpack(tensors)))
-    learn(other, (3, 4))
+    learn(other, 2)
     expected = state.weights()
     assert all(torch.equal(weight, expected[name]) for name, weight in other.weights().items())

@@ -6,11 +6,12 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
+from mtcli.kernels.causal_linear import precise
 from mtcli.layout import Attend, Rows
 from mtcli.model.attention.mechanism import Cache, Mechanism, Past
 from mtcli.model.attention.pool import Beginning, Pool
 from mtcli.model.attention.softmax import attend as mix
-from mtcli.model.attention.softmax import widen
+from mtcli.model.attention.softmax import limited, softmax, widen
 from mtcli.model.position import Position
 
 
@@ -18,6 +19,7 @@ class FullAttention(Mechanism):
     """Every query attends to every key it may attend to."""
 
     reads = ("attention_dropout",)
+    supports_weights = True
 
     def __init__(self, attention_dropout: float) -> None:
         super().__init__()
@@ -70,3 +72,10 @@ class FullAttention(Mechanism):
         mask = None if rows.full else rows.valid[:, None, None, :]
         key, value = widen(memory.key, query), widen(memory.value, query)
         return scaled_dot_product_attention(query, key, value, attn_mask=mask)
+
+    def weights(
+        self, query: Float[Tensor, "b h q d"], key: Float[Tensor, "b g k d"], rows: Rows
+    ) -> Float[Tensor, "b h q k"]:
+        """The softmax over a sentence's keys, without dropout."""
+        logits = query @ widen(key, query).transpose(-1, -2) * query.shape[-1] ** -0.5
+        return softmax(limited(precise(logits), rows.valid[:, None, None]))

@@ -53,6 +53,8 @@ class Mechanism(Choice, nn.Module, ABC):
     """Whether it forms attention logits, to which a position can add, and weights."""
     supports_rotation: ClassVar[bool] = True
     """Whether rotated queries and keys make it depend on offsets only."""
+    supports_weights: ClassVar[bool] = False
+    """Whether it can say how much a query looks at each key of another sequence."""
 
     @abstractmethod
     def forward(
@@ -87,3 +89,12 @@ class Mechanism(Choice, nn.Module, ABC):
     @abstractmethod
     def look(self, query: Float[Tensor, "b h q d"], memory: Past, rows: Rows) -> Float[Tensor, "b h q d"]:
         """Mix the memory's values for queries without an order: the hypotheses of one sentence."""
+
+    def weights(
+        self, query: Float[Tensor, "b h q d"], key: Float[Tensor, "b g k d"], rows: Rows
+    ) -> Float[Tensor, "b h q k"]:
+        """How much each query looks at each key of another sequence, in at least fp32; asked only where supported.
+
+        A query's weights sum to 1; padding has none. Their product with the values is what `forward` returns.
+        """
+        raise NotImplementedError

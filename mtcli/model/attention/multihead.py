@@ -77,6 +77,13 @@ class MultiHeadAttention(nn.Module):
         """Let the hypotheses of each sentence attend to the memory that they share."""
         return self.join(self.mechanism.look(self.ask(x), memory, rows))
 
+    def weights(
+        self, x: Float[Tensor, "b t m"], memory: Float[Tensor, "b s m"], rows: Rows
+    ) -> Float[Tensor, "b h t s"]:
+        """How much each head's query from each token of `x` looks at each token of the memory."""
+        key, _ = self.answer(memory)
+        return self.mechanism.weights(self.ask(x), key, rows)
+
     def ordered(
         self, x: Float[Tensor, "b t m"], first: int
     ) -> tuple[Float[Tensor, "b h t d"], Float[Tensor, "b g t d"], Float[Tensor, "b g t d"]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float, Int
@@ -31,6 +32,9 @@ class Seen:
 class Look(nn.Module, ABC):
     """Queries to contexts."""
 
+    supports_weights: ClassVar[bool] = False
+    """Whether its contexts are means of the memory's vectors."""
+
     @abstractmethod
     def remember(self, memory: Memory) -> Seen:
         """What queries will need of a memory."""
@@ -39,9 +43,15 @@ class Look(nn.Module, ABC):
     def forward(self, query: Float[Tensor, "b q m"], places: Int[Tensor, "#q"], seen: Seen) -> Float[Tensor, "b q m"]:
         """The context of each query; `places` are the queries' positions in the target."""
 
+    def weights(self, query: Float[Tensor, "b q m"], places: Int[Tensor, "#q"], seen: Seen) -> Float[Tensor, "b q s"]:
+        """The weight of each of the memory's vectors in each context; asked only where supported."""
+        raise NotImplementedError
+
 
 class Attention(Look):
     """The mean of the memory's vectors, weighted by how well they match the query (Bahdanau et al. 2015, eq. 5)."""
+
+    supports_weights = True
 
     def __init__(self, score: Score, alignment: Alignment) -> None:
         super().__init__()
@@ -54,9 +64,13 @@ class Attention(Look):
 
     def forward(self, query: Float[Tensor, "b q m"], places: Int[Tensor, "#q"], seen: Seen) -> Float[Tensor, "b q m"]:
         """The weighted mean for each query."""
-        weights = self.alignment(self.score(query, seen.key), query, places, seen.rows)
-        context: Tensor = weights @ seen.value
+        context: Tensor = self.weights(query, places, seen) @ seen.value
         return context
+
+    def weights(self, query: Float[Tensor, "b q m"], places: Int[Tensor, "#q"], seen: Seen) -> Float[Tensor, "b q s"]:
+        """The scores after alignment."""
+        weights: Tensor = self.alignment(self.score(query, seen.key), query, places, seen.rows)
+        return weights
 
 
 class Bottleneck(Look):

@@ -1,7 +1,8 @@
 """Attention through sums over the keys: `phi(q) (sum phi(k)^T v) / phi(q) (sum phi(k)^T)`, for any feature map phi.
 
 The sums do not depend on the query (Katharopoulos et al. 2020, eq. 5): time and memory are linear in the tokens, and
-a decoder carries the sums over its past however long it is (section 3.4). Weights of pairs are never formed.
+a decoder carries the sums over its past however long it is (section 3.4). Weights of pairs are formed only to
+be shown.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ class SummedAttention(Mechanism):
     """
 
     supports_bias = False
+    supports_weights = True
 
     @abstractmethod
     def query_features(self, query: Float[Tensor, "b h q d"]) -> Float[Tensor, "b h q f"]:
@@ -91,6 +93,15 @@ class SummedAttention(Mechanism):
         """Mix the memory's values for queries without an order."""
         assert isinstance(memory, Sums)
         return self.ask(query, memory)
+
+    def weights(
+        self, query: Float[Tensor, "b h q d"], key: Float[Tensor, "b g k d"], rows: Rows
+    ) -> Float[Tensor, "b h q k"]:
+        """The products of features, divided by their sum: time and memory for all pairs."""
+        with torch.autocast(query.device.type, enabled=False):
+            asking, known = self.query_features(precise(query)), self.key_features(precise(key))
+            products = asking @ widen(known, asking).transpose(-1, -2) * rows.valid[:, None, None]
+            return products / products.sum(-1, keepdim=True).clamp(min=NOTHING)
 
     def sum(self, key: Float[Tensor, "b g k d"], value: Float[Tensor, "b g k e"]) -> Float[Tensor, "b g f e"]:
         """The sums over all these keys."""
