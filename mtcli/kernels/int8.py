@@ -16,7 +16,7 @@ LARGEST = 127
 def quantised(x: Float[Tensor, "n i"]) -> tuple[Int8[Tensor, "n i"], Float[Tensor, "n 1"]]:
     """The integers nearest to each row divided by its scale, and the scales; a row of zeros stays zero."""
     tiny = torch.finfo(x.dtype).tiny
-    scale = x.abs().amax(-1, keepdim=True).clamp_min(tiny * LARGEST) / LARGEST
+    scale = x.abs().amax(-1, keepdim=True).clamp_min_(tiny * LARGEST).div_(LARGEST)
     return (x / scale).round_().to(torch.int8), scale
 
 

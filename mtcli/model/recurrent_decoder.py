@@ -72,7 +72,7 @@ class Decoder(Choice, nn.Module, ABC):
 
     def start(self, memory: Memory, width: int = 1) -> RecurrentState:
         """The state before the first token, with `width` rows for each sentence."""
-        first = torch.tanh(self.bridge(summary(memory))).to(self.bridge.weight.dtype)
+        first = torch.tanh(self.bridge(summary(memory))).to(next(self.stack.parameters()).dtype)
         parts = iter(first.repeat_interleave(width, dim=0).chunk(sum(self.parts), dim=-1))
         cells = tuple(tuple(next(parts).contiguous() for _ in range(count)) for count in self.parts)
         return RecurrentState(0, width, cells, self.look.remember(memory))

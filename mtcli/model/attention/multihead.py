@@ -99,7 +99,7 @@ class MultiHeadAttention(nn.Module):
 
     def answer(self, memory: Float[Tensor, "b s m"]) -> tuple[Float[Tensor, "b g s d"], Float[Tensor, "b g s d"]]:
         """The keys and values of a memory."""
-        key, value = self.project.part(memory, self.sizes[0], None).chunk(2, dim=-1)
+        key, value = self.project.part(memory, self.sizes[0], sum(self.sizes)).chunk(2, dim=-1)
         return self.key_norm(self.split(key)), self.split(value)
 
     def split(self, x: Float[Tensor, "b t f"]) -> Float[Tensor, "b h t d"]:
