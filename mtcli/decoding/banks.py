@@ -20,10 +20,11 @@ from torch import Tensor
 
 from mtcli.decoding.beam import Beams, beam_search, continued
 from mtcli.decoding.control import Control
-from mtcli.decoding.filters import best, log_probs_of, no_end
+from mtcli.decoding.filters import log_probs_of, no_end
 from mtcli.decoding.hypothesis import Hypothesis
 from mtcli.decoding.request import Request
 from mtcli.decoding.required import Progress
+from mtcli.decoding.selection import best
 from mtcli.layout import EOS, PAD
 from mtcli.model.seq2seq import Memory, Seq2Seq
 from mtcli.settings import DecodingSettings

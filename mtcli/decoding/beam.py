@@ -15,9 +15,10 @@ from torch import Tensor
 from mtcli.decoding.contradiction import refuse_impossible
 from mtcli.decoding.control import Control
 from mtcli.decoding.diverse import merged, of_one_group, raised, selected, unsettled
-from mtcli.decoding.filters import best, log_probs_of, precise
+from mtcli.decoding.filters import exact, log_probs_of, precise
 from mtcli.decoding.hypothesis import Hypothesis, normalised
 from mtcli.decoding.request import Request
+from mtcli.decoding.selection import best_continuations
 from mtcli.layout import BOS, EOS
 from mtcli.model.seq2seq import Memory, Seq2Seq
 from mtcli.settings import DecodingSettings
@@ -91,7 +92,7 @@ def beam_search(
 
 def first(sentences: int, width: int, device: torch.device) -> Beams:
     """One hypothesis per sentence, BOS, and empty places beside it."""
-    log_probs = torch.full((sentences, width), -inf, device=device)
+    log_probs = torch.full((sentences, width), -inf, device=device, dtype=exact(device))
     log_probs[:, 0] = 0
     tokens = torch.full((sentences, width, 1), BOS, device=device)
     rows = torch.arange(sentences * width, device=device).view(sentences, width)
@@ -114,21 +115,18 @@ def extend(
 ) -> Beams:
     """The best `2k` continuations of each sentence's `k` hypotheses: at most `k` end, so at least `k` go on.
 
-    Which are best is judged after `penalties` were taken from the logits; their log-probabilities know of none.
+    Which are best is judged after `penalties` were taken from them; their log-probabilities know of none.
     """
-    sentences, width, _ = beams.tokens.shape
+    (sentences, width, _), size = beams.tokens.shape, logits.shape[-1]
     possible = log_probs_of(logits)
     if control:
         possible = control(possible, beams.tokens[:, :, 1:].flatten(0, 1), beams.sentences)
-    top, tokens = best(possible if penalties is None else possible - penalties, min(2 * width, logits.shape[-1]))
-
-    def totals(gained: Float[Tensor, "n c"]) -> Float[Tensor, "b kc"]:
-        return (beams.log_probs[:, :, None] + gained.view(sentences, width, -1)).flatten(1)
-
-    log_probs, chosen = best(totals(top), 2 * width)
+    ranked = possible if penalties is None else possible - penalties
+    log_probs, places = best_continuations(ranked.view(sentences, width, size), beams.log_probs, 2 * width)
+    origin = places // size
     if penalties is not None:
-        log_probs = totals(possible.gather(-1, tokens)).gather(1, chosen)
-    return continued(beams, chosen // top.shape[-1], tokens.view(sentences, -1).gather(1, chosen), log_probs)
+        log_probs = beams.log_probs.gather(1, origin) + possible.view(sentences, -1).gather(1, places)
+    return continued(beams, origin, places % size, log_probs)
 
 
 def continued(

@@ -1,4 +1,4 @@
-"""Pure functions from logits to logits that change what may be chosen, and the choice of the best with fair ties.
+"""Pure functions from logits to logits that change what may be chosen.
 
 Every function works on rows of logits and leaves its argument as it was; a token that must not be chosen gets -inf.
 """
@@ -11,19 +11,22 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from mtcli.decoding.selection import among_best
 from mtcli.layout import BOS, EOS, PAD, UNK
 
 NEVER = (PAD, UNK, BOS)
 """Tokens that no translation contains."""
-
-BLOCK = 64
-"""Columns of which the largest is found first."""
 
 
 def precise(logits: Float[Tensor, "n v"]) -> Float[Tensor, "n v"]:
     """The logits in at least fp32, in which probabilities are computed and added up."""
     # A sum of bf16 log-probabilities stops growing after a few dozen tokens.
     return logits.to(torch.promote_types(logits.dtype, torch.float32))
+
+
+def exact(device: torch.device) -> torch.dtype:
+    """The precision in which log-probabilities are added up: sums of different ones are then different."""
+    return torch.float32 if device.type == "mps" else torch.float64
 
 
 def log_probs_of(logits: Float[Tensor, "n v"]) -> Float[Tensor, "n v"]:
@@ -94,46 +97,3 @@ def no_repeat(logits: Float[Tensor, "n v"], tokens: Int[Tensor, "n t"], size: in
 def unless_nothing_is_left(wanted: Float[Tensor, "n v"], otherwise: Float[Tensor, "n v"]) -> Float[Tensor, "n v"]:
     """The rows that are `wanted`, or `otherwise` where they would allow no token at all."""
     return otherwise.where((wanted == -inf).all(-1, keepdim=True), wanted)
-
-
-def best(logits: Float[Tensor, "n v"], k: int) -> tuple[Float[Tensor, "n k"], Int[Tensor, "n k"]]:
-    """The `k` largest of each row, best first, and their columns; of equal ones the lower column comes first."""
-    blocks = logits.shape[-1] // BLOCK
-    if blocks < 4 * k or logits.is_cuda:
-        return best_of_all(logits, k)
-    # The best are in the blocks with the largest maxima, which a CPU finds much faster than it sorts.
-    maxima, order = logits[:, : blocks * BLOCK].view(len(logits), blocks, BLOCK).amax(-1).topk(k + 1)
-    first = order[:, :k].sort(-1).values * BLOCK
-    within = torch.arange(BLOCK, device=logits.device)
-    rest = torch.arange(blocks * BLOCK, logits.shape[-1], device=logits.device)
-    columns = torch.cat(((first[:, :, None] + within).flatten(1), rest.expand(len(logits), -1)), dim=-1)
-    values, places = best_of_all(logits.gather(-1, columns), k)
-    columns = columns.gather(-1, places)
-    tied = maxima[:, k] == values[:, -1]  # an equal one may stand in a block that was left out
-    if tied.any():
-        values[tied], columns[tied] = best_of_all(logits[tied], k)
-    return values, columns
-
-
-def best_of_all(logits: Float[Tensor, "n v"], k: int) -> tuple[Float[Tensor, "n k"], Int[Tensor, "n k"]]:
-    """The same by looking at all columns.
-
-    `topk` alone promises no order among equals, and bf16 logits are often equal.
-    """
-    values, columns = logits.topk(min(k + 1, logits.shape[-1]))
-    if k < logits.shape[-1]:
-        tied = values[:, k - 1] == values[:, k]
-        columns = columns[:, :k]
-        if tied.any():
-            columns[tied] = among_best(logits[tied], k).nonzero()[:, 1].view(-1, k)
-    columns = columns.sort(-1).values
-    values, order = logits.gather(-1, columns).sort(dim=-1, descending=True, stable=True)
-    return values, columns.gather(-1, order)
-
-
-def among_best(logits: Float[Tensor, "n v"], k: int) -> Bool[Tensor, "n v"]:
-    """Whether each is one of the `k` largest of its row; exactly `k` are, of equal ones those in lower columns."""
-    last = logits.topk(k).values[:, -1:]
-    above, equal = logits > last, logits == last
-    room = k - above.sum(-1, keepdim=True)
-    return above | (equal & (equal.cumsum(-1) <= room))

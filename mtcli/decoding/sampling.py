@@ -11,10 +11,11 @@ from torch import Tensor
 
 from mtcli.decoding.contradiction import refuse_impossible
 from mtcli.decoding.control import Control
-from mtcli.decoding.filters import best, epsilon_cutoff, log_probs_of, min_p, temperature, top_k, top_p
+from mtcli.decoding.filters import epsilon_cutoff, exact, log_probs_of, min_p, temperature, top_k, top_p
 from mtcli.decoding.hypothesis import Hypothesis
 from mtcli.decoding.noise import gumbel, keys_of, split
 from mtcli.decoding.request import Request
+from mtcli.decoding.selection import likeliest
 from mtcli.layout import BOS, EOS
 from mtcli.model.seq2seq import Memory, Seq2Seq
 from mtcli.settings import DecodingSettings
@@ -38,12 +39,7 @@ def greedy(
     """
     refuse_impossible("greedy", settings)
     keys = torch.zeros(len(requests), 1, longest(requests), device=memory.values.device, dtype=torch.int64)
-    return roll_out(model, memory, requests, keys, likeliest, settings)
-
-
-def likeliest(log_probs: Float[Tensor, "n v"], keys: Int[Tensor, " n"]) -> Int[Tensor, " n"]:
-    """The token with the highest log-probability; no random numbers are needed."""
-    return best(log_probs, 1)[1].squeeze(-1)
+    return roll_out(model, memory, requests, keys, lambda log_probs, _: likeliest(log_probs), settings)
 
 
 def sample(
@@ -82,10 +78,10 @@ def roll_out(
     settings: DecodingSettings,
 ) -> list[list[Hypothesis]]:
     """Extend `w` hypotheses per sentence until each has ended or reached its limit of at most `l` tokens."""
-    device, dtype = memory.values.device, torch.promote_types(memory.values.dtype, torch.float32)
+    device = memory.values.device
     sentences, width, most = keys.shape
     outputs = torch.full((sentences, width, most), NOTHING, device=device)
-    log_probs = torch.zeros(sentences, width, device=device, dtype=dtype)
+    log_probs = torch.zeros(sentences, width, device=device, dtype=exact(device))
     limits = torch.tensor([request.limit for request in requests], device=device)
     searched = torch.arange(sentences, device=device)
     growing = torch.ones(sentences, width, device=device, dtype=torch.bool)

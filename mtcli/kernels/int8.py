@@ -21,24 +21,26 @@ def quantised(x: Float[Tensor, "n i"]) -> tuple[Int8[Tensor, "n i"], Float[Tenso
 
 
 def int8_linear(
-    x: Float[Tensor, "n i"],
-    weight: Int8[Tensor, "o i"],
+    x: Float[Tensor, "*n i"],
+    weight: Int8[Tensor, "i o"],
     scale: Float[Tensor, " o"],
     bias: Float[Tensor, " o"] | None,
-) -> Float[Tensor, "n o"]:
-    """`x W^T + b` with `x` rounded to 8 bits row by row, and `W` the rows of `weight` times their `scale`."""
-    rows, scales = quantised(x)
-    # Step by step in place: a product of integers and floats converts both, number by number.
-    product = torch._int_mm(rows, weight.t()).to(x.dtype).mul_(scales).mul_(scale)
-    return product if bias is None else product.add_(bias)
+) -> Float[Tensor, "*n o"]:
+    """`x W + b` with `x` rounded to 8 bits row by row, and `W` the columns of `weight` times their `scale`."""
+    rows, scales = quantised(x if x.dim() == 2 else x.flatten(0, -2))
+    # Not in one go: a product of integers and floats converts both, number by number.
+    product = torch._int_mm(rows, weight).to(x.dtype).mul_(scales)
+    product = product.mul_(scale) if bias is None else torch.addcmul(bias, product, scale)
+    return product if x.dim() == 2 else product.view(*x.shape[:-1], -1)
 
 
 def plain_int8_linear(
-    x: Float[Tensor, "n i"],
-    weight: Int8[Tensor, "o i"],
+    x: Float[Tensor, "*n i"],
+    weight: Int8[Tensor, "i o"],
     scale: Float[Tensor, " o"],
     bias: Float[Tensor, " o"] | None,
-) -> Float[Tensor, "n o"]:
+) -> Float[Tensor, "*n o"]:
     """The same in floating point."""
-    rows, scales = quantised(x)
-    return torch.nn.functional.linear(rows * scales, weight * scale[:, None], bias)
+    rows, scales = quantised(x.flatten(0, -2))
+    product = (rows * scales) @ (weight * scale)
+    return (product if bias is None else product + bias).view(*x.shape[:-1], -1)

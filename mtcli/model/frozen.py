@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 import torch
@@ -15,80 +16,97 @@ from mtcli.kernels.packed import packable, packed, packed_linear
 from mtcli.model.seq2seq import Seq2Seq
 
 
-class Frozen(nn.Module):
-    """A matrix that is not trained any more; inputs and outputs have the precision of the rest of the model."""
+class Frozen(nn.Module, ABC):
+    """A matrix that is not trained any more; inputs and outputs have the precision of the rest of the model.
 
-    bias: Tensor | None
+    What it computes with is kept out of the module's parameters, where each look would cost as much as an operation.
+    """
 
     def __init__(self, of: nn.Linear) -> None:
         super().__init__()
         self.in_features, self.out_features = of.in_features, of.out_features
-        self.register_buffer("bias", None if of.bias is None else of.bias.detach())
+        self.whole = self.form(of.weight.detach(), None if of.bias is None else of.bias.detach())
+        self.parts = {(0, self.out_features): self.whole}
+
+    @abstractmethod
+    def form(self, weight: Float[Tensor, "o i"], bias: Float[Tensor, " o"] | None) -> tuple[Any, ...]:
+        """What the matrix is turned into."""
+
+    @abstractmethod
+    def cut(self, first: int, last: int) -> tuple[Any, ...]:
+        """The same of columns `first` to `last` of the output."""
+
+    @abstractmethod
+    def product(self, x: Float[Tensor, "*n i"], form: tuple[Any, ...]) -> Float[Tensor, "*n o"]:
+        """The output."""
 
     def forward(self, x: Float[Tensor, "*n i"]) -> Float[Tensor, "*n o"]:
         """The whole output."""
-        return self.part(x, 0, self.out_features)
+        return self.product(x, self.whole)
 
     def part(self, x: Float[Tensor, "*n i"], first: int, last: int) -> Float[Tensor, "*n p"]:
-        """Columns `first` to `last` of the output."""
-        raise NotImplementedError
-
-    def bias_of(self, first: int, last: int) -> Float[Tensor, " p"] | None:
-        """The biases of columns `first` to `last`."""
-        return None if self.bias is None else self.bias[first:last]
+        """Columns `first` to `last` of the output; the matrix is cut when they are first asked for."""
+        form = self.parts.get((first, last))
+        if form is None:
+            form = self.parts[first, last] = self.cut(first, last)
+        return self.product(x, form)
 
 
 class RoundedLinear(Frozen):
     """Products in bf16 or fp16."""
 
-    weight: Tensor
-
     def __init__(self, of: nn.Linear, dtype: torch.dtype) -> None:
-        super().__init__(of)
-        self.register_buffer("weight", of.weight.detach().to(dtype))
-        self.bias = None if self.bias is None else self.bias.to(dtype)
-
-    def part(self, x: Float[Tensor, "*n i"], first: int, last: int) -> Float[Tensor, "*n p"]:
-        """Columns `first` to `last` of the output."""
-        product = linear(x.to(self.weight.dtype), self.weight[first:last], self.bias_of(first, last))
-        return product.to(x.dtype)
-
-
-class PackedLinear(Frozen):
-    """Products in fp32 or bf16 with a matrix laid out for the processor; a part is laid out when first asked for."""
-
-    def __init__(self, of: nn.Linear, dtype: torch.dtype) -> None:
-        super().__init__(of)
         self.dtype = dtype
-        self.bias = None if self.bias is None else self.bias.to(dtype)
-        self.whole = packed(of.weight.detach().to(dtype))
-        self.parts = {(0, self.out_features): self.whole}
+        super().__init__(of)
 
-    def part(self, x: Float[Tensor, "*n i"], first: int, last: int) -> Float[Tensor, "*n p"]:
-        """Columns `first` to `last` of the output."""
-        weight = self.parts.get((first, last))
-        if weight is None:
-            weight = self.parts[first, last] = packed(self.whole.to_dense()[first:last])
-        return packed_linear(x.to(self.dtype), weight, self.bias_of(first, last)).to(x.dtype)
+    def form(self, weight: Float[Tensor, "o i"], bias: Float[Tensor, " o"] | None) -> tuple[Any, ...]:
+        """Both in that precision."""
+        return weight.to(self.dtype), None if bias is None else bias.to(self.dtype)
+
+    def cut(self, first: int, last: int) -> tuple[Any, ...]:
+        """Views."""
+        weight, bias = self.whole
+        return weight[first:last], None if bias is None else bias[first:last]
+
+    def product(self, x: Float[Tensor, "*n i"], form: tuple[Any, ...]) -> Float[Tensor, "*n o"]:
+        """The output."""
+        return linear(x.to(self.dtype), *form).to(x.dtype)
+
+
+class PackedLinear(RoundedLinear):
+    """Products in fp32 or bf16 with a matrix laid out for the processor."""
+
+    def form(self, weight: Float[Tensor, "o i"], bias: Float[Tensor, " o"] | None) -> tuple[Any, ...]:
+        """A packed matrix."""
+        weight, bias = super().form(weight, bias)
+        return packed(weight), bias
+
+    def cut(self, first: int, last: int) -> tuple[Any, ...]:
+        """A packed matrix of its own."""
+        weight, bias = self.whole
+        return packed(weight.to_dense()[first:last]), None if bias is None else bias[first:last]
+
+    def product(self, x: Float[Tensor, "*n i"], form: tuple[Any, ...]) -> Float[Tensor, "*n o"]:
+        """The output."""
+        return packed_linear(x.to(self.dtype), *form).to(x.dtype)
 
 
 class Int8Linear(Frozen):
     """Products of 8-bit integers."""
 
-    weight: Tensor
-    scale: Tensor
+    def form(self, weight: Float[Tensor, "o i"], bias: Float[Tensor, " o"] | None) -> tuple[Any, ...]:
+        """Integers, the scale of each output, and the bias."""
+        rounded, scale = quantised(weight.float())
+        return rounded.t(), scale.squeeze(1), bias
 
-    def __init__(self, of: nn.Linear) -> None:
-        super().__init__(of)
-        weight, scale = quantised(of.weight.detach().float())
-        self.register_buffer("weight", weight)
-        self.register_buffer("scale", scale.squeeze(1))
+    def cut(self, first: int, last: int) -> tuple[Any, ...]:
+        """Views."""
+        weight, scale, bias = self.whole
+        return weight[:, first:last], scale[first:last], None if bias is None else bias[first:last]
 
-    def part(self, x: Float[Tensor, "*n i"], first: int, last: int) -> Float[Tensor, "*n p"]:
-        """Columns `first` to `last` of the output."""
-        rows = x.reshape(-1, self.in_features)
-        product = int8_linear(rows, self.weight[first:last], self.scale[first:last], self.bias_of(first, last))
-        return product.view(*x.shape[:-1], last - first)
+    def product(self, x: Float[Tensor, "*n i"], form: tuple[Any, ...]) -> Float[Tensor, "*n o"]:
+        """The output."""
+        return int8_linear(x, *form)
 
 
 def freeze(model: Seq2Seq[Any], precision: str, device: torch.device) -> None:

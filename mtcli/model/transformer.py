@@ -54,8 +54,7 @@ class Transformer(Seq2Seq["TransformerState"]):
     def start(self, memory: Memory, width: int = 1) -> TransformerState:
         """The state before the first step; the memory's keys and values are computed once per sentence and layer."""
         seen = [block.cross_attention.remember(memory.values, memory.rows) for block in self.decoder.blocks]
-        past = [block.attention.mechanism.begin(width) for block in self.decoder.blocks]
-        return TransformerState(0, width, past, seen, memory.rows)
+        return TransformerState(0, width, [None] * len(seen), seen, memory.rows)
 
     def step(
         self, tokens: Int[Tensor, " n"], state: TransformerState

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
@@ -9,7 +10,6 @@ from torch.nn.functional import scaled_dot_product_attention
 from mtcli.kernels.causal_linear import precise
 from mtcli.layout import Attend, Rows
 from mtcli.model.attention.mechanism import Cache, Mechanism, Past
-from mtcli.model.attention.pool import Beginning, Pool
 from mtcli.model.attention.softmax import attend as mix
 from mtcli.model.attention.softmax import limited, softmax, widen
 from mtcli.model.position import Position
@@ -43,10 +43,6 @@ class FullAttention(Mechanism):
         offsets = attend.keys.positions - attend.queries.positions[:, None]
         return mix(query, key, value, mask, offsets, position, dropout)
 
-    def begin(self, width: int) -> Beginning:
-        """What is remembered before the first token of the `width` hypotheses of each sentence."""
-        return Beginning(width)
-
     def step(
         self,
         query: Float[Tensor, "n h 1 d"],
@@ -54,13 +50,13 @@ class FullAttention(Mechanism):
         value: Float[Tensor, "n g 1 d"],
         past: Past | None,
         position: Position,
-    ) -> tuple[Float[Tensor, "n h 1 d"], Pool]:
+    ) -> tuple[Float[Tensor, "n h 1 d"], Cache]:
         """Mix the values of the past and of this token; all of them are kept."""
-        assert isinstance(past, (Beginning, Pool))
-        pool = past.append(key, value)
-        mask = None if pool.seen is None else pool.seen[:, None]
-        mixed = mix(pool.by_sentence(query), pool.keys, pool.values, mask, pool.offsets, position, 0.0)
-        return mixed.transpose(1, 2).flatten(0, 1)[:, :, None], pool
+        assert past is None or isinstance(past, Cache)
+        past = past.append(key, value) if past else Cache(key, value)
+        keys = past.key.shape[2]
+        offsets = torch.arange(1 - keys, 1, device=query.device)[None, :]
+        return mix(query, past.key, past.value, None, offsets, position, 0.0), past
 
     def remember(self, key: Float[Tensor, "b g k d"], value: Float[Tensor, "b g k d"], rows: Rows) -> Cache:
         """All of them."""

@@ -67,10 +67,6 @@ class Mechanism(Choice, nn.Module, ABC):
     ) -> Float[Tensor, "b h q d"]:
         """Mix the values for all queries."""
 
-    def begin(self, width: int) -> Past | None:
-        """What is remembered before the first token of the `width` hypotheses of each sentence."""
-        return None
-
     @abstractmethod
     def step(
         self,
