@@ -6,13 +6,14 @@ import json
 import sys
 from collections.abc import Callable
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from mtcli.cli.flags import with_settings
-from mtcli.cli.model import MACHINE, MODELS, EnsembleOption, load
+from mtcli.cli.model import MACHINE, MODELS, EnsembleOption, Loaded, PrecisionOption, WorkersOption, load
 from mtcli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ def evaluate(
     typed: dict[str, Any],
     model: Annotated[list[Path] | None, typer.Option("--model", "-m", help=MODELS)] = None,
     ensemble: EnsembleOption = None,
+    precision: PrecisionOption = "fp32",
+    workers: WorkersOption = 0,
     hypotheses: Annotated[Path | None, typer.Option("--input", "-i", help="translations to score")] = None,
     metrics: Annotated[list[str] | None, typer.Option("--metrics", help="bleu, chrf or ter; repeatable")] = None,
     protocol: Annotated[str, typer.Option(help="raw, or multi30k-lc to compare with papers")] = "raw",
@@ -53,7 +56,8 @@ def evaluate(
 
     with output.open("w", encoding="utf-8", newline="\n") if output else nullcontext() as file:
         if model:
-            texts, references, language = translated((model, ensemble), files, typed, measure)
+            loader = partial(load, model, ensemble=ensemble, precision=precision, workers=workers)
+            texts, references, language = translated(loader, files, typed, measure)
         else:
             texts, references, language = read(hypotheses, files[0], typed)
         if file:
@@ -62,7 +66,7 @@ def evaluate(
 
 
 def translated(
-    models: tuple[list[Path], str | None], files: list[Path], typed: dict[str, Any], measure: Measure
+    loader: Callable[[dict[str, Any]], Loaded], files: list[Path], typed: dict[str, Any], measure: Measure
 ) -> tuple[list[str], list[str], str]:
     """Translations of the source, the references, and the language they are in."""
     from mtcli.cli.text import both
@@ -72,12 +76,12 @@ def translated(
     if typed.get("n_best", 1) > 1:
         raise UsageError("--n-best means nothing here: the best translation of each sentence is scored")
     sources, references = both(*files)
-    loaded = load(models[0], {name: value for name, value in typed.items() if name != "target_lang"}, models[1])
+    loaded = loader({name: value for name, value in typed.items() if name != "target_lang"})
     language = typed.get("target_lang", loaded.restored.recipe.data.target_lang)
     measure(["a"], ["a"], language)  # a metric that does not exist is better found now than after an hour
     restored = loaded.restored
-    translator = Translator(restored.model, restored.tokenizer, loaded.decoding, loaded.device, target_lang=language)
-    with loaded.autocast:
+    parts = restored.model, restored.tokenizer, loaded.decoding, loaded.device
+    with Translator(*parts, target_lang=language, workers=loaded.workers) as translator:
         results = translator.translate([normalize(line) for line in sources])
     return [result.text for result in results], references, language
 

@@ -1,9 +1,8 @@
-"""What the commands that use a trained model share: `-m`, device, threads, precision and decoding flags."""
+"""What the commands that use a trained model share: `-m`, device, threads, precision, workers and decoding flags."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -29,7 +28,14 @@ EnsembleOption = Annotated[
         " [default: log-linear]",
     ),
 ]
-MACHINE = ("device", "threads", "precision")
+PrecisionOption = Annotated[
+    str, typer.Option(help="arithmetic: fp32; bf16, fp16; auto: bf16 where it is fast; int8, on processors only")
+]
+WorkersOption = Annotated[
+    int,
+    typer.Option(min=0, max=4096, help="processes of one thread each for more than a few lines; 0: one per thread"),
+]
+MACHINE = ("device", "threads")
 """The training settings that decoding shares; typed for this command only, never taken from a checkpoint."""
 
 
@@ -40,26 +46,61 @@ class Loaded:
     restored: Restored
     device: torch.device
     decoding: DecodingSettings
-    autocast: AbstractContextManager[None]
+    workers: int
 
 
-def load(models: Sequence[Path], typed: Mapping[str, Any], ensemble: str | None = None) -> Loaded:
+def load(
+    models: Sequence[Path],
+    typed: Mapping[str, Any],
+    ensemble: str | None = None,
+    precision: str = "fp32",
+    workers: int = 1,
+) -> Loaded:
     """The models that `-m` names as one, with the decoding settings of the first's recipe changed by typed flags."""
     from mtcli.checkpoint.restore import restore
     from mtcli.cli.flags import settings_of
     from mtcli.decoding.contradiction import refuse_contradictions
-    from mtcli.device import choose_device, choose_precision, use_processor
-    from mtcli.training.precision import Precision
+    from mtcli.device import choose_device, use_processor
 
     use_processor(typed.get("threads", 0))
     device = choose_device(typed.get("device", "auto"))
-    # Decoding in fp32 unless told otherwise: bf16 rounds differently in other batches.
-    precision = choose_precision(typed.get("precision", "fp32"), device)
-    restored = joined([restore(model, device) for model in models], ensemble)
+    precision = precision_for(precision, device)
+    restored = joined([ready(restore(model, device), precision, device) for model in models], ensemble)
     flags = {name: value for name, value in typed.items() if name not in MACHINE}
     decoding: DecodingSettings = settings_of("decoding", restored.recipe, flags)
     refuse_contradictions(decoding, flags)
-    return Loaded(restored, device, decoding, Precision(precision, device).autocast())
+    return Loaded(restored, device, decoding, workers_for(workers, device))
+
+
+def precision_for(name: str, device: torch.device) -> str:
+    """The arithmetic that a name stands for on a device; `UsageError` if it has none such."""
+    from mtcli.device import DTYPE, choose_precision
+
+    if name not in ("auto", "int8", *DTYPE):
+        raise UsageError(f"there is no precision {name!r}", "choose fp32, bf16, fp16, int8 or auto")
+    if name == "int8" and device.type != "cpu":
+        raise UsageError("--precision int8 is for processors", "on a GPU, bf16 is fast: --precision bf16")
+    return name if name == "int8" else choose_precision(name, device)
+
+
+def ready(restored: Restored, precision: str, device: torch.device) -> Restored:
+    """The same with a model in the form that decodes fastest."""
+    from mtcli.model.frozen import freeze
+    from mtcli.model.unrolled import unrolled
+
+    freeze(restored.model, precision, device)
+    return replace(restored, model=unrolled(restored.model))
+
+
+def workers_for(wanted: int, device: torch.device) -> int:
+    """How many processes translate beside each other; 1: this one alone, with all its threads."""
+    import torch
+
+    from mtcli.decoding.workers import possible
+
+    if device.type != "cpu" or not possible():
+        return 1
+    return wanted or torch.get_num_threads()
 
 
 def joined(members: list[Restored], ensemble: str | None) -> Restored:

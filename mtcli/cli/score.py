@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from mtcli.cli.flags import with_settings
-from mtcli.cli.model import MACHINE, EnsembleOption, ModelsOption, load
+from mtcli.cli.model import MACHINE, EnsembleOption, ModelsOption, PrecisionOption, load
 from mtcli.errors import DataError
 
 LONGEST = 4096
@@ -22,6 +22,7 @@ def score(
     target: Annotated[Path, typer.Argument(help="their translations, line by line")],
     typed: dict[str, Any],
     ensemble: EnsembleOption = None,
+    precision: PrecisionOption = "fp32",
 ) -> None:
     """Print the log-probability of each translation, in nats, its end included, one per line."""
     from mtcli.cli.text import both
@@ -29,15 +30,14 @@ def score(
     from mtcli.decoding.scorer import score_pairs
 
     sources, targets = both(source, target)
-    loaded = load(model, typed, ensemble)
+    loaded = load(model, typed, ensemble, precision)
     tokenizer = loaded.restored.tokenizer
     pairs = (
         tokenizer.encode_source([normalize(line) for line in sources]),
         tokenizer.encode_target([normalize(line) for line in targets]),
     )
     refuse_endless(pairs, (loaded.restored.model.longest_source, loaded.restored.model.longest_target))
-    with loaded.autocast:
-        scores = score_pairs(loaded.restored.model, *pairs, loaded.decoding.batch_tokens, loaded.device)
+    scores = score_pairs(loaded.restored.model, *pairs, loaded.decoding.batch_tokens, loaded.device)
     for log_prob in scores:
         print(f"{log_prob:.6f}")
 

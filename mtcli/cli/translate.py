@@ -23,7 +23,7 @@ from mtcli.cli.control import (
 )
 from mtcli.cli.flags import with_settings
 from mtcli.cli.formats import FORMATS
-from mtcli.cli.model import MACHINE, EnsembleOption, Loaded, ModelsOption
+from mtcli.cli.model import MACHINE, EnsembleOption, Loaded, ModelsOption, PrecisionOption, WorkersOption
 from mtcli.cli.tally import Tally
 from mtcli.errors import UsageError
 
@@ -58,6 +58,8 @@ def translate(
         Path | None,
         typer.Option(help="write here which source word each word looks at, as 0-0 1-2 ..., line by line"),
     ] = None,
+    precision: PrecisionOption = "fp32",
+    workers: WorkersOption = 0,
 ) -> None:
     """Translate raw text to raw text: as many lines out as in, in the same order."""
     if format not in FORMATS:
@@ -75,14 +77,14 @@ def translate(
     from mtcli.decoding.evidence import Examiner
 
     control = read_control(file, prefixes, forbid, forbid_file, require, terms, ignore_case)
-    loaded = load(model, typed, ensemble)
+    loaded = load(model, typed, ensemble, precision, workers)
     restored = loaded.restored
     if alignments and not restored.model.supports_attention:
         kind = restored.recipe.model.cross_attention
         raise UsageError(f"--alignments needs weights of source words, which cross-attention {kind!r} does not have")
     examiner = Examiner(restored.model, restored.tokenizer, loaded.decoding.batch_tokens, loaded.device)
     write, count = FORMATS[format], itertools.count(1)
-    with loaded.autocast, alignments.open("w", encoding="utf-8") if alignments else nullcontext() as aligned:
+    with alignments.open("w", encoding="utf-8") if alignments else nullcontext() as aligned:
         for translations in translated(loaded, file, control):
             if aligned:
                 aligned.writelines(f"{pharaoh(links)}\n" for links in examiner.alignments(translations))
@@ -101,20 +103,19 @@ def translated(loaded: Loaded, file: Path | None, control: Control) -> Iterator[
 
     restored, wishes = loaded.restored, control.wishes(loaded.restored.tokenizer)
     language = restored.recipe.data.target_lang
-    translator = Translator(
-        restored.model, restored.tokenizer, loaded.decoding, loaded.device, target_lang=language, wishes=wishes
-    )
+    parts = restored.model, restored.tokenizer, loaded.decoding, loaded.device
     split, cut, lacking, seen = Tally(), Tally(), Tally(), 0
-    for lines in growing(chunks(map(normalize, lines_of(file)), CHUNK)):
-        prefixes = control.prefixes.of(seen, len(lines)) if control.prefixes else []
-        translations = translator.translate(lines, prefixes)
-        for number, translation in enumerate(translations, seen + 1):
-            split.add(number, translation.split)
-            cut.add(number, translation.truncated)
-            if wishes and wishes.require_words:
-                lacking.add(number, wishes.lacking(translation.source, translation.text))
-        seen += len(lines)
-        yield translations
+    with Translator(*parts, wishes, language, loaded.workers) as translator:
+        for lines in growing(chunks(map(normalize, lines_of(file)), CHUNK)):
+            prefixes = control.prefixes.of(seen, len(lines)) if control.prefixes else []
+            translations = translator.translate(lines, prefixes)
+            for number, translation in enumerate(translations, seen + 1):
+                split.add(number, translation.split)
+                cut.add(number, translation.truncated)
+                if wishes and wishes.require_words:
+                    lacking.add(number, wishes.lacking(translation.source, translation.text))
+            seen += len(lines)
+            yield translations
     if control.prefixes:
         control.prefixes.expect(seen)
     split.warn("too long for the model and translated in parts", "was", "were")

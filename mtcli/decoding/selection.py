@@ -91,7 +91,7 @@ def among_best(logits: Float[Tensor, "n v"], k: int) -> Bool[Tensor, "n v"]:
 
 def in_blocks(x: Float[Tensor, "*n v"], blocks: int) -> Float[Tensor, "*n c w"]:
     """The columns of whole blocks, block by block."""
-    return x[..., : blocks * BLOCK].unflatten(-1, (blocks, BLOCK))
+    return x[..., : blocks * BLOCK].view(*x.shape[:-1], blocks, BLOCK)
 
 
 def behind(x: Float[Tensor, "n v"], blocks: int) -> Int[Tensor, "n r"]:

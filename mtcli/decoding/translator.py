@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from math import ceil
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, Self, runtime_checkable
 
 import torch
 
@@ -92,7 +92,8 @@ class Translation:
 class Translator:
     """A model, its tokenizer and a way to search, ready to translate.
 
-    `target_lang` matters to mbr with BLEU, which splits text into words. Raises `UsageError` if there is no such
+    `target_lang` matters to mbr with BLEU, which splits text into words. More than one of the `workers` are processes
+    that end with the context in which the translator is used. Raises `UsageError` if there is no such
     strategy as `settings.decoding`, or if it cannot fulfil the wishes.
     """
 
@@ -123,6 +124,14 @@ class Translator:
                 )
             self.search = bank_search
         self.workers = Workers(self.search_batch, workers) if workers > 1 else None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End the worker processes."""
+        if self.workers:
+            self.workers.close()
 
     def stream(self, chunks: Iterable[Sequence[str]]) -> Iterator[Translation]:
         """Translate chunk after chunk, in order; a chunk's translations come before the next chunk is asked for."""

@@ -50,6 +50,8 @@ class Workers(Generic[Job, Result]):
         """End the processes, and what they are still at."""
         if self.pool:
             self.pool.shutdown(wait=False, cancel_futures=True)
+            for worker in multiprocessing.active_children():
+                worker.kill()
 
 
 class Inherited:

@@ -16,7 +16,7 @@ ROWS = 64
 def packable(dtype: torch.dtype) -> bool:
     """Whether this build of PyTorch and this processor have such kernels."""
     ops = torch.ops.mkldnn
-    known = torch.backends.mkldnn.is_available() and hasattr(ops, "_linear_pointwise")
+    known = bool(torch.backends.mkldnn.is_available()) and hasattr(ops, "_linear_pointwise")  # type: ignore[no-untyped-call]
     return bool(known and (dtype == torch.float32 or ops._is_mkldnn_bf16_supported()))
 
 

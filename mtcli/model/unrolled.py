@@ -25,7 +25,7 @@ from mtcli.model.transformer import DecoderBlock, Transformer
 TOKENS = 512
 """Source tokens that are read at once: what is in the processor's cache is computed faster."""
 ROOM = 16
-"""Slots are made, and memories padded, by this many: products and softmax of other numbers are several times slower."""
+"""Slots are made, and memories padded, by this many: products and softmax of others are several times slower."""
 
 Map = Callable[[Tensor], Tensor]
 """From a vector for each row to another."""
@@ -40,7 +40,7 @@ class Seen(NamedTuple):
 
 @dataclass(frozen=True)
 class UnrolledState:
-    """What the decoder remembers of `b` sentences with `w` hypotheses each; spent by the next step, which reuses it."""
+    """What the decoder remembers of `b` sentences with `w` hypotheses each; the next step writes into it."""
 
     length: int
     width: int
@@ -70,13 +70,22 @@ class Unrolled(Seq2Seq[UnrolledState]):
     def encode(self, source: Int[Tensor, "b s"], rows: Rows) -> Memory:
         """Read the source."""
         size = max(1, TOKENS // source.shape[1])
-        parts = [Rows(lengths, rows.width) for lengths in rows.lengths.split(size)]
-        read = [self.model.encode(*part).values for part in zip(source.split(size), parts, strict=True)]
+        parts = zip(torch.split(source, size), torch.split(rows.lengths, size), strict=True)
+        read = [self.model.encode(tokens, Rows(lengths, rows.width)).values for tokens, lengths in parts]
         return Memory(torch.cat(read), rows)
 
     def readout(self, batch: Batch) -> Float[Tensor, "b t m"]:
         """The vectors from which `output` predicts each target token, given all target tokens before it."""
         return self.model.readout(batch)
+
+    @property
+    def supports_attention(self) -> bool:
+        """Whether the cross-attention has weights."""
+        return self.model.supports_attention
+
+    def attention(self, batch: Batch) -> Float[Tensor, "b t s"]:
+        """How much the prediction of each target token looks at each source token."""
+        return self.model.attention(batch)
 
     def start(self, memory: Memory, width: int = 1) -> UnrolledState:
         """The state before the first step; the memory's keys and values are computed once per sentence and layer."""
@@ -270,7 +279,7 @@ def unrolled(model: Seq2Seq[Any]) -> Seq2Seq[Any]:
 
 
 def plain(block: DecoderBlock) -> bool:
-    """Whether both attentions are full, with as many heads for keys as for queries, and without a say for positions."""
+    """Whether both attentions are full, with as many heads for keys as for queries, and positions have no say."""
     position = block.attention.position
     quiet = not (position.rotates or position.changes_logits or position.changes_values)
     return quiet and all(
