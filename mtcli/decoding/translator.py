@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from math import ceil
-from typing import Any, Protocol, Self, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 
@@ -125,7 +125,7 @@ class Translator:
             self.search = bank_search
         self.workers = Workers(self.search_batch, workers) if workers > 1 else None
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> Translator:
         return self
 
     def __exit__(self, *_: object) -> None:
