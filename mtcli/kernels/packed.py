@@ -20,6 +20,11 @@ def packable(dtype: torch.dtype) -> bool:
     return bool(known and (dtype == torch.float32 or ops._is_mkldnn_bf16_supported()))
 
 
+def multiplies_bf16() -> bool:
+    """Whether this processor has instructions for products in bf16."""
+    return bool(getattr(torch.cpu, "_is_avx512_bf16_supported", bool)())
+
+
 def packed(weight: Float[Tensor, "o i"]) -> Tensor:
     """The matrix in an opaque layout; `to_dense` gives it back."""
     laid_out: Tensor = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), ROWS)

@@ -12,7 +12,7 @@ from torch.nn.functional import linear
 
 from mtcli.device import DTYPE
 from mtcli.kernels.int8 import int8_linear, quantised
-from mtcli.kernels.packed import packable, packed, packed_linear
+from mtcli.kernels.packed import multiplies_bf16, packable, packed, packed_linear
 from mtcli.model.seq2seq import Seq2Seq
 
 
@@ -128,3 +128,10 @@ def frozen(matrix: nn.Linear, precision: str, device: torch.device) -> nn.Module
     if device.type == "cpu" and packable(dtype):
         return PackedLinear(matrix, dtype)
     return matrix if precision == "fp32" else RoundedLinear(matrix, dtype)
+
+
+def precision_of_memory(precision: str, device: torch.device) -> torch.dtype:
+    """The precision in which keys and values are best remembered."""
+    if device.type == "cpu" and not multiplies_bf16():
+        return torch.float32
+    return torch.bfloat16 if precision == "int8" else DTYPE[precision]

@@ -56,11 +56,15 @@ class UnrolledState:
 
 
 class Unrolled(Seq2Seq[UnrolledState]):
-    """The same predictions as the Transformer that it is made of, with whose matrices it computes."""
+    """The same predictions as the Transformer that it is made of, with whose matrices it computes.
 
-    def __init__(self, model: Transformer) -> None:
+    Keys and values of several hypotheses are remembered in the precision `remembered`. Their first token is the same.
+    """
+
+    def __init__(self, model: Transformer, remembered: torch.dtype) -> None:
         super().__init__()
         self.model = model
+        self.remembered = remembered
         self.output = model.output
         self.longest_source, self.longest_target = model.longest_source, model.longest_target
         self.layers = [Layer(block) for block in model.decoder.blocks]
@@ -89,7 +93,8 @@ class Unrolled(Seq2Seq[UnrolledState]):
 
     def start(self, memory: Memory, width: int = 1) -> UnrolledState:
         """The state before the first step; the memory's keys and values are computed once per sentence and layer."""
-        (sentences, longest), slots, like = memory.values.shape[:2], rounded(width), memory.values
+        (sentences, longest), slots = memory.values.shape[:2], rounded(width)
+        like = memory.values.to(self.remembered if width > 1 else memory.values.dtype)
         padding = like.new_zeros(sentences, 1, longest).masked_fill_(~memory.rows.valid[:, None], -torch.inf)
         padding = pad(padding, (0, rounded(longest) - longest), value=-torch.inf)
         return UnrolledState(
@@ -97,7 +102,7 @@ class Unrolled(Seq2Seq[UnrolledState]):
             width=width,
             pools=[like.new_zeros(2, sentences, self.heads, slots, layer.dim) for layer in self.layers],
             past=like.new_full((sentences, width, slots), -torch.inf),
-            seen=[layer.remember(memory.values) for layer in self.layers],
+            seen=[layer.remember(memory.values, like.dtype) for layer in self.layers],
             padding=padding.repeat_interleave(self.heads, 0),
             places=None,
         )
@@ -105,13 +110,16 @@ class Unrolled(Seq2Seq[UnrolledState]):
     def step(self, tokens: Int[Tensor, " n"], state: UnrolledState) -> tuple[Float[Tensor, "n v"], UnrolledState]:
         """Feed one token to each row; return the logits of the next tokens and the state after it."""
         table = self.model.target.table
-        x = embedding(tokens, table.weight).mul_(table.embedding_dim**0.5)
+        together = state.length == 0 and state.width > 1
+        x = embedding(tokens[:: state.width] if together else tokens, table.weight).mul_(table.embedding_dim**0.5)
         x = self.model.target.position.embed(x[:, None], state.length)[:, 0]
         state, free, mask = with_room(state)
         free = places_in_pool(free, state.pools[0])
         for layer, pool, seen in zip(self.layers, state.pools, state.seen, strict=True):
             x = layer.step(x, Step(state, pool, free, mask, seen))
-        return self.output.forward(self.last(x)), replace(state, length=state.length + 1)
+        logits = self.output.forward(self.last(x))
+        logits = logits.repeat_interleave(state.width, 0) if together else logits
+        return logits, replace(state, length=state.length + 1)
 
     def select(self, state: UnrolledState, rows: Int[Tensor, " n"]) -> UnrolledState:
         """The state whose row `i` continues the old row `rows[i]`, one of the same sentence's."""
@@ -203,11 +211,13 @@ class Layer:
         self.enter_cross, self.leave_cross = around(block.cross_residual)
         self.enter_feed_forward, self.leave_feed_forward = around(block.feed_forward_residual)
 
-    def remember(self, memory: Float[Tensor, "b s m"]) -> Seen:
+    def remember(self, memory: Float[Tensor, "b s m"], dtype: torch.dtype) -> Seen:
         """What queries will need of a memory, computed once."""
-        longest = memory.shape[1]
-        key, value = (pad(x, (0, 0, 0, rounded(longest) - longest)).flatten(0, 1) for x in self.cross.answer(memory))
-        return Seen(key.transpose(1, 2).contiguous(), value.contiguous())
+        (sentences, longest, _), (key, value) = memory.shape, self.cross.answer(memory)
+        keys = memory.new_zeros(sentences, self.heads, self.dim, rounded(longest), dtype=dtype)
+        values = torch.zeros_like(keys).transpose(2, 3).contiguous()
+        keys[:, :, :, :longest], values[:, :, :longest] = key.transpose(2, 3), value
+        return Seen(keys.flatten(0, 1), values.flatten(0, 1))
 
     def step(self, x: Float[Tensor, "n m"], step: Step) -> Float[Tensor, "n m"]:
         """Self-attention, attention to the memory, then the feed-forward network, for one token of each row."""
@@ -221,7 +231,8 @@ class Layer:
 
     def look_back(self, projected: Float[Tensor, "n p"], step: Step) -> Float[Tensor, "n m"]:
         """Put each row's key and value into their slots, and mix what it may see."""
-        step.pool.view(-1, self.dim).index_copy_(0, step.free, projected[:, self.size :].reshape(-1, self.dim))
+        both = projected[:, self.size :].to(step.pool.dtype).reshape(-1, self.dim)
+        step.pool.view(-1, self.dim).index_copy_(0, step.free, both)
         keys, values = step.pool.flatten(1, 2)
         return self.mix(projected[:, : self.size], step.state.width, keys.transpose(1, 2), values, step.mask)
 
@@ -237,13 +248,20 @@ class Layer:
         query = (
             query.view(-1, width, self.heads, self.dim).transpose(1, 2).reshape(-1, width, self.dim)
         )  # n m -> bh w d
-        logits = torch.baddbmm(mask, query, keys, alpha=self.scale)
-        mixed = torch.bmm(torch.softmax(logits, -1), values)
-        return mixed.view(-1, self.heads, width, self.dim).transpose(1, 2).reshape(-1, self.size)
+        logits = torch.baddbmm(mask, query.to(keys.dtype), keys, alpha=self.scale)
+        # A softmax in bf16 would lose weights whose logits differ by less than 1/128.
+        weights = torch.softmax(logits, -1, dtype=query.dtype).to(values.dtype)
+        mixed = torch.bmm(weights, values).view(-1, self.heads, width, self.dim)
+        return mixed.transpose(1, 2).reshape(-1, self.size).to(query.dtype)
 
 
 def among_all(x: Float[Tensor, "n p"], state: UnrolledState) -> Float[Tensor, "bw p"]:
-    """The rows in their places among all hypotheses, also those that have ended, of which nothing is known."""
+    """The rows in their places among all hypotheses, also those that have ended, of which nothing is known.
+
+    At the first token there is one row for all of a sentence.
+    """
+    if state.length == 0:
+        return x.repeat_interleave(state.width, 0)
     if state.places is None:
         return x
     return x.new_zeros(len(state.past) * state.width, x.shape[1]).index_copy_(0, state.places, x)
@@ -251,6 +269,8 @@ def among_all(x: Float[Tensor, "n p"], state: UnrolledState) -> Float[Tensor, "b
 
 def among_rows(x: Float[Tensor, "bw p"], state: UnrolledState) -> Float[Tensor, "n p"]:
     """What of all hypotheses belongs to the rows."""
+    if state.length == 0:
+        return x[:: state.width]
     return x if state.places is None else x.index_select(0, state.places)
 
 
@@ -273,9 +293,11 @@ def unchanged(x: Tensor) -> Tensor:
     return x
 
 
-def unrolled(model: Seq2Seq[Any]) -> Seq2Seq[Any]:
+def unrolled(model: Seq2Seq[Any], remembered: torch.dtype = torch.float32) -> Seq2Seq[Any]:
     """The model with its decoder unrolled, or as it is if that is of a kind that cannot be."""
-    return Unrolled(model) if isinstance(model, Transformer) and all(map(plain, model.decoder.blocks)) else model
+    if isinstance(model, Transformer) and all(map(plain, model.decoder.blocks)):
+        return Unrolled(model, remembered)
+    return model
 
 
 def plain(block: DecoderBlock) -> bool:
