@@ -1,10 +1,11 @@
 """How fast are 1,000 sentences translated, and how fast is one, beside the other decoders?
 
-    PEERS=DIR python benchmarks/decode.py -m RUN [--same-weights] [--marian DIR] [--rounds 2] [--repeat 3]
+    PEERS=DIR python benchmarks/decode.py -m RUN [--same-weights] [--marian DIR] [--first DIR] [--rounds 2]
 
 Translates Multi30k's test_2016_flickr with the run's model, beam 5 and greedy. With PEERS, CTranslate2 and
 `transformers` decode beside it: models of their own (--marian, what `hf_marian.py` trained, with `ct2/` beside
 `model/`), of the same shape but with other weights; or, with --same-weights, this very model in CTranslate2.
+--first is a checkout of mtcli with an older decoder, to be compared with this one.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import json
 import statistics
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,7 @@ class Decoder:
     beam: int
     threads: tuple[int, int]
     extra: list[str] = field(default_factory=list)
+    checkout: Path = measure.ROOT
     runs: list[dict[str, Any]] = field(default_factory=list)
     peaks: list[float] = field(default_factory=list)
 
@@ -46,6 +48,7 @@ def main() -> None:
     parser.add_argument("-m", "--model", type=Path, default=measure.ROOT / "runs" / "demo", help="a run of mtcli")
     parser.add_argument("--marian", type=Path, help="a run of hf_marian.py: model/ and ct2/")
     parser.add_argument("--same-weights", action="store_true", help="convert the run for CTranslate2")
+    parser.add_argument("--first", type=Path, help="a checkout of mtcli with an older decoder")
     parser.add_argument("--beams", type=int, nargs="+", default=[5, 1])
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--repeat", type=int, default=3)
@@ -85,13 +88,10 @@ def main() -> None:
 
 def decoders(args: argparse.Namespace, peers: Path | None, scratch: Path) -> Iterator[Decoder]:
     """All that can decode here."""
-    own = Path(sys.executable)
     same = converted(args.model, peers, scratch) if args.same_weights and peers else None
     precisions = measure.precisions()
     for beam in args.beams:
-        for kind in precisions:
-            yield Decoder(f"mtcli {kind}", "mtcli", own, args.model, kind, beam, (1, 2))
-        yield Decoder("mtcli fp32", "mtcli", own, args.model, "fp32", beam, (1, 1))
+        yield from own_decoders(args, (*precisions, "int8"), beam)
         if not peers:
             continue
         fast = peers / "ctranslate2" / "bin" / "python"
@@ -113,6 +113,17 @@ def decoders(args: argparse.Namespace, peers: Path | None, scratch: Path) -> Ite
             yield Decoder("transformers, its weights", "transformers", python, model, "fp32", beam, (1, 2))
 
 
+def own_decoders(args: argparse.Namespace, precisions: Sequence[str], beam: int) -> Iterator[Decoder]:
+    """Those of mtcli: of this checkout, and the older one."""
+    own = Path(sys.executable)
+    for kind in precisions:
+        for threads in ((2, 1), (1, 2)):
+            yield Decoder(f"mtcli {kind}", "mtcli", own, args.model, kind, beam, threads)
+    if args.first:
+        name = f"mtcli of {measure.commit(args.first)}, fp32"
+        yield Decoder(name, "mtcli", own, args.model, "fp32", beam, (1, 2), checkout=args.first)
+
+
 def converted(run: Path, peers: Path, scratch: Path) -> Path:
     """The run's best checkpoint as a CTranslate2 model, its tokenizer beside it."""
     from mtcli.checkpoint.steps import find
@@ -130,11 +141,13 @@ def decode(decoder: Decoder, scratch: Path, args: argparse.Namespace) -> None:
     # generate() with a beam takes minutes for what takes the others seconds
     repeat = 1 if decoder.engine == "transformers" else args.repeat
     latency = args.latency // 4 if decoder.engine == "transformers" else args.latency
-    command: list[str | Path] = [decoder.python, HERE / "decode_one.py", decoder.engine, "--model", decoder.model]
+    script = decoder.checkout / "benchmarks" / "decode_one.py"
+    command: list[str | Path] = [decoder.python, script, decoder.engine, "--model", decoder.model]
     command += ["--sentences", scratch / "sentences", "--out", out, "--beam", str(decoder.beam)]
     command += ["--type", decoder.type, "--threads", *map(str, decoder.threads), "--repeat", str(repeat)]
     command += ["--latency", str(latency), *decoder.extra]
-    done = child(command, {"OMP_NUM_THREADS": str(decoder.threads[1])})
+    paths = {"PYTHONPATH": str(decoder.checkout)} if decoder.engine == "mtcli" else {}
+    done = child(command, {"OMP_NUM_THREADS": str(decoder.threads[1])} | paths)
     decoder.peaks.append(done.peak_mb)
     decoder.runs.append(json.loads(out.read_text(encoding="utf-8")))
 

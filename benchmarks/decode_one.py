@@ -30,41 +30,34 @@ class Engine(Protocol):
 
 
 class Mtcli:
-    """`Translator`, as `mtcli translate` uses it."""
+    """`Translator`, as `mtcli translate` uses it; `args.threads` are workers, and threads if there is one worker."""
 
     def __init__(self, args: argparse.Namespace) -> None:
-        import torch
-
-        from mtcli.checkpoint.restore import restore
+        from mtcli.cli.model import load
         from mtcli.decoding.translator import Translator
-        from mtcli.device import choose_precision, use_processor
-        from mtcli.training.precision import Precision
 
-        use_processor(args.threads[1])
-        cpu = torch.device("cpu")
-        precision = choose_precision(args.type, cpu)
-        restored = restore(args.model, cpu)
-        search = {"decoding": "beam" if args.beam > 1 else "greedy", "beam_size": args.beam, "n_best": 1}
-        settings = restored.recipe.decoding.model_copy(update=search)
-        self.tokenizer = restored.tokenizer
+        workers, threads = args.threads
+        typed = {"decoding": "beam" if args.beam > 1 else "greedy", "beam_size": args.beam, "n_best": 1}
+        typed |= {"device": "cpu", "threads": threads}
+        loaded = load([args.model], typed, precision=args.type, workers=workers)
+        self.tokenizer = loaded.restored.tokenizer
         self.recorded = Recorded()
-        self.text = Translator(restored.model, self.tokenizer, settings, cpu)
-        self.tokens = Translator(restored.model, self.recorded, settings, cpu)
-        self.autocast = Precision(precision, cpu).autocast
+        self.text, self.tokens = (
+            Translator(loaded.restored.model, tokenizer, loaded.decoding, loaded.device, workers=workers)
+            for tokenizer in (self.tokenizer, self.recorded)
+        )
 
     def whole(self, lines: list[str]) -> list[str]:
         from mtcli.data.normalize import normalize
 
-        with self.autocast():
-            return [translation.text for translation in self.text.translate([normalize(line) for line in lines])]
+        return [translation.text for translation in self.text.translate([normalize(line) for line in lines])]
 
     def encode(self, lines: list[str]) -> list[Tokens]:
         return self.tokenizer.encode_source(lines)
 
     def bare(self, rows: list[Tokens]) -> list[Tokens]:
         self.recorded.rows = rows
-        with self.autocast():
-            found = self.tokens.translate([str(index) for index in range(len(rows))])
+        found = self.tokens.translate([str(index) for index in range(len(rows))])
         return [list(translation.hypotheses[0].tokens) for translation in found]
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import multiprocessing
 import os
 import platform
 import shlex
@@ -70,17 +71,26 @@ def machine_seconds() -> float:
     return (sum(fields) - idle) / os.sysconf("SC_CLK_TCK")
 
 
+def own_seconds() -> float:
+    """Processor seconds of this process and of its worker processes; Linux only."""
+    total = time.process_time()
+    for worker in multiprocessing.active_children():
+        fields = Path(f"/proc/{worker.pid}/stat").read_text().rpartition(")")[2].split()
+        total += sum(map(int, fields[11:13])) / os.sysconf("SC_CLK_TCK")
+    return total
+
+
 class Stopwatch:
     """Measures a stretch of this process' work: wall seconds, and how many cores others used meanwhile."""
 
     def __enter__(self) -> Stopwatch:
-        self.begun = (time.perf_counter(), machine_seconds(), time.process_time())
+        self.begun = (time.perf_counter(), machine_seconds(), own_seconds())
         return self
 
     def __exit__(self, *exception: object) -> None:
         wall, machine, own = self.begun
         self.seconds = time.perf_counter() - wall
-        self.processor = time.process_time() - own
+        self.processor = own_seconds() - own
         self.other = (machine_seconds() - machine - self.processor) / self.seconds
 
     def sample(self, done: float) -> Sample:
@@ -155,11 +165,14 @@ def machine() -> dict[str, str]:
 
 def versions(*packages: str) -> dict[str, str]:
     """Versions of this interpreter, of packages in it, and of this checkout."""
-    git = subprocess.run(
-        ["git", "-C", str(ROOT), "describe", "--always", "--dirty"], capture_output=True, text=True, check=False
-    )
     found = {package: metadata.version(package) for package in packages}
-    return {"commit": git.stdout.strip() or "unknown", "python": platform.python_version(), **found}
+    return {"commit": commit(ROOT), "python": platform.python_version(), **found}
+
+
+def commit(checkout: Path) -> str:
+    """The commit that a checkout is at."""
+    command = ["git", "-C", str(checkout), "describe", "--always", "--dirty"]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip() or "unknown"
 
 
 def foreign_version(python: Path, package: str) -> str:
