@@ -54,6 +54,13 @@ class Seq2Seq(nn.Module, ABC, Generic[State]):
     def step(self, tokens: Int[Tensor, " n"], state: State) -> tuple[Float[Tensor, "n v"], State]:
         """Feed one token to each row; return the logits of the next tokens and the state after it."""
 
+    def join(self, state: State, newcomers: State) -> State | None:
+        """The state with further sentences' rows behind its own; None if the model cannot take any in on the way.
+
+        No more of them may come than sentences of `state` have ended.
+        """
+        return None
+
     @abstractmethod
     def select(self, state: State, rows: Int[Tensor, " n"]) -> State:
         """The state whose row `i` continues the old row `rows[i]`.
