@@ -16,7 +16,8 @@ from mtcli.decoding.alignment import Links, links
 from mtcli.decoding.inference import over_pairs
 from mtcli.decoding.places import places
 from mtcli.decoding.scorer import score_tokens
-from mtcli.decoding.translator import Part, TextHypothesis, Translation
+from mtcli.decoding.searcher import Part
+from mtcli.decoding.translator import TextHypothesis, Translation
 from mtcli.layout import EOS, Batch
 from mtcli.model.seq2seq import Seq2Seq
 

@@ -16,6 +16,7 @@ from mtcli.decoding.hypothesis import Hypothesis
 from mtcli.decoding.request import Request
 from mtcli.decoding.sampling import sample
 from mtcli.decoding.utility import Utility
+from mtcli.decoding.waiting import Waiting
 from mtcli.model.seq2seq import Memory, Seq2Seq
 from mtcli.settings import DecodingSettings
 
@@ -25,12 +26,13 @@ def candidates(
     memory: Memory,
     requests: Sequence[Request],
     settings: DecodingSettings,
+    waiting: Waiting | None = None,
 ) -> list[list[Hypothesis]]:
     """The `mbr_samples` samples per sentence that are candidates and references at once, in the order drawn.
 
     Which of them are best shows in their texts: see `ranked`.
     """
-    return sample(model, memory, requests, settings.model_copy(update={"n_best": settings.mbr_samples}))
+    return sample(model, memory, requests, settings.model_copy(update={"n_best": settings.mbr_samples}), waiting)
 
 
 def ranked(texts: Sequence[str], utility: Utility) -> list[tuple[int, float]]:

@@ -4,31 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from hashlib import blake2b
-from math import ceil
 from typing import Any, Protocol, runtime_checkable
 
 import torch
 
 from mtcli.catalog import load
-from mtcli.decoding.banks import bank_search
 from mtcli.decoding.hypothesis import Hypothesis
-from mtcli.decoding.inference import at_rest, batches
 from mtcli.decoding.mbr import ranked
-from mtcli.decoding.request import Request
+from mtcli.decoding.searcher import Part, Searcher
 from mtcli.decoding.splitting import split
 from mtcli.decoding.wishes import Wishes
-from mtcli.decoding.workers import Workers
 from mtcli.errors import UsageError
-from mtcli.layout import EOS, pad
 from mtcli.model.seq2seq import Seq2Seq
 from mtcli.settings import DecodingSettings
 
 MAX_SOURCE = 1024
 """Tokens, EOS included, of the longest line that is translated in one piece."""
-
-EXTRA_OUTPUT = 20
-"""Tokens that a translation may have beyond `max_output_ratio` per source token."""
 
 
 @runtime_checkable
@@ -53,18 +44,6 @@ class TextHypothesis:
     finished: bool
     parts: tuple[TextHypothesis, ...] = ()
     """Those it was put together from, if the line was too long for the model."""
-
-
-@dataclass(frozen=True)
-class Part:
-    """A line, or a part of a very long one, and its source tokens without EOS."""
-
-    text: str
-    tokens: list[int]
-    prefix: str = ""
-    """What its translation begins with; the last word may go on, unless a space follows."""
-    first: bool = True
-    """Whether it is the line's first part."""
 
 
 @dataclass(frozen=True)
@@ -112,26 +91,22 @@ class Translator:
         self.settings = settings
         self.device = device
         self.max_source = min(MAX_SOURCE, model.longest_source or MAX_SOURCE)
-        self.search = load("decoding", settings.decoding)
         self.utility = load("utility", settings.mbr_utility)(target_lang) if settings.decoding == "mbr" else None
         self.wishes = wishes
-        if wishes and wishes.require_words:
-            if settings.decoding != "beam" or settings.diversity_groups > 1:
-                instead = "diverse groups" if settings.decoding == "beam" else f"{settings.decoding} decoding"
-                raise UsageError(
-                    f"words that a translation must contain need beam search, not {instead}",
-                    "choose --decoding beam with one group, or leave out --require and --terms",
-                )
-            self.search = bank_search
-        self.workers = Workers(self.search_batch, workers) if workers > 1 else None
+        if wishes and wishes.require_words and (settings.decoding != "beam" or settings.diversity_groups > 1):
+            instead = "diverse groups" if settings.decoding == "beam" else f"{settings.decoding} decoding"
+            raise UsageError(
+                f"words that a translation must contain need beam search, not {instead}",
+                "choose --decoding beam with one group, or leave out --require and --terms",
+            )
+        self.searcher = Searcher(model, settings, device, wishes, workers)
 
     def __enter__(self) -> Translator:
         return self
 
     def __exit__(self, *_: object) -> None:
         """End the worker processes."""
-        if self.workers:
-            self.workers.close()
+        self.searcher.close()
 
     def stream(self, chunks: Iterable[Sequence[str]]) -> Iterator[Translation]:
         """Translate chunk after chunk, in order; a chunk's translations come before the next chunk is asked for."""
@@ -167,15 +142,8 @@ class Translator:
         return len(tokens) < self.max_source
 
     def search_all(self, parts: Sequence[Part]) -> list[list[TextHypothesis]]:
-        """The hypotheses of each part, searched in batches of similar length."""
-        results: list[list[Hypothesis]] = [[] for _ in parts]
-        lengths, budget = [len(part.tokens) + 1 for part in parts], self.settings.batch_tokens // width(self.settings)
-        together = list(batches(lengths, budget))
-        jobs = [[parts[i] for i in places] for places in together]
-        shared = self.workers.map(jobs) if self.workers and len(jobs) > 1 else map(self.search_batch, jobs)
-        for places, found in zip(together, shared, strict=True):
-            for place, hypotheses in zip(places, found, strict=True):
-                results[place] = hypotheses
+        """The hypotheses of each part, with their texts."""
+        results = self.searcher.search_all(parts)
         texts = iter(self.tokenizer.decode_target([list(h.tokens) for each in results for h in each]))
         return [self.chosen([as_text(h, next(texts)) for h in each]) for each in results]
 
@@ -185,36 +153,6 @@ class Translator:
             return found
         best = ranked([each.text for each in found], self.utility)[: self.settings.n_best]
         return [replace(found[place], score=score) for place, score in best]
-
-    def search_batch(self, parts: Sequence[Part]) -> list[list[Hypothesis]]:
-        """The hypotheses of parts that are decoded together."""
-        source, rows = pad([[*part.tokens, EOS] for part in parts])
-        with at_rest(self.model):
-            memory = self.model.encode(source.to(self.device), rows.to(self.device))
-            found: list[list[Hypothesis]] = self.search(
-                self.model, memory, [*map(self.request, parts)], self.settings
-            )
-        return found
-
-    def request(self, part: Part) -> Request:
-        """What is asked for a part."""
-        limit = ceil(self.settings.max_output_ratio * len(part.tokens)) + EXTRA_OUTPUT
-        limit = min(limit, self.model.longest_target or limit)
-        minimum = min(ceil(self.settings.min_output_ratio * len(part.tokens)), limit - 1)
-        request = Request(limit, seed_of(self.settings.sampling_seed, part.text), minimum)
-        return self.wishes.added(request, part, self.model.longest_target) if self.wishes else request
-
-
-def width(settings: DecodingSettings) -> int:
-    """How many hypotheses of each sentence are in the model's batch."""
-    widths = {"beam": settings.beam_size, "sample": settings.n_best, "mbr": settings.mbr_samples}
-    return widths.get(settings.decoding, 1)
-
-
-def seed_of(sampling_seed: int, text: str) -> int:
-    """The seed of one line's random numbers, different for each line and each `sampling_seed`."""
-    digest = blake2b(f"{sampling_seed} {text}".encode("utf-8", "surrogatepass"), digest_size=8).digest()
-    return int.from_bytes(digest, "big")
 
 
 def joined(line: str, parts: Sequence[Part], found: Sequence[Sequence[TextHypothesis]]) -> Translation:

@@ -17,7 +17,7 @@ from mtcli.decoding.words import Words, kind_of
 from mtcli.errors import DataError, UsageError
 
 if TYPE_CHECKING:
-    from mtcli.decoding.translator import Part
+    from mtcli.decoding.searcher import Part
 
 ROOM = 20
 """Tokens that a translation may have beyond its prefix, however short the source is."""

@@ -144,12 +144,12 @@ class Slots:
         taken = ended.nonzero().flatten()[: len(newcomers.past)]
         state, newcomers = self.as_large_as(newcomers), newcomers.as_large_as(self)
         heads = (taken[:, None] * self.heads + torch.arange(self.heads, device=taken.device)).flatten()
-        rows = (taken[:, None] * self.width + torch.arange(self.width, device=taken.device)).flatten()
+        rows = (taken[newcomers.live, None] * self.width + torch.arange(self.width, device=taken.device)).flatten()
         for pool, new in zip(state.pools, newcomers.pools, strict=True):
             pool.index_copy_(1, taken, new)
-        for seen, new in zip(state.seen, newcomers.seen, strict=True):
-            seen.keys.index_copy_(0, heads, new.keys)
-            seen.values.index_copy_(0, heads, new.values)
+        for (keys, values), (new_keys, new_values) in zip(state.seen, newcomers.seen, strict=True):
+            keys.index_copy_(0, heads, new_keys)
+            values.index_copy_(0, heads, new_values)
         return replace(
             state,
             lengths=state.lengths.index_copy(0, taken, newcomers.lengths),

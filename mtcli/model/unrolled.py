@@ -30,6 +30,8 @@ class Unrolled(Seq2Seq[Slots]):
     Keys and values of several hypotheses are remembered in the precision `remembered`. Their first token is the same.
     """
 
+    joins = True
+
     def __init__(self, model: Transformer, remembered: torch.dtype) -> None:
         super().__init__()
         self.model = model

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 import pytest
 
 from mtcli.decoding.request import Request
+from mtcli.decoding.searcher import Part
 from mtcli.decoding.terms import Terms
-from mtcli.decoding.translator import Part
 from mtcli.decoding.wishes import Wishes
 from mtcli.errors import DataError, UsageError
 
