@@ -11,7 +11,6 @@ from typing import Any
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from torch.nn.functional import pad
 
 from mtcli.decoding.contradiction import refuse_impossible
 from mtcli.decoding.control import Control
@@ -20,8 +19,7 @@ from mtcli.decoding.filters import exact, log_probs_of, precise
 from mtcli.decoding.hypothesis import Hypothesis, normalised
 from mtcli.decoding.request import Request
 from mtcli.decoding.selection import best_continuations
-from mtcli.decoding.waiting import Waiting, room_for
-from mtcli.layout import BOS, EOS, PAD
+from mtcli.layout import BOS, EOS
 from mtcli.model.seq2seq import Memory, Seq2Seq
 from mtcli.settings import DecodingSettings
 
@@ -35,45 +33,25 @@ class Beams:
     """
 
     sentences: list[int]
-    """Which sentence of all requests each is."""
-    begun: list[int]
-    """The column of `tokens` in which each has its BOS; sentences that came later than others begin further right."""
+    """Which sentence of the whole batch each is."""
     rows: Int[Tensor, "b k"]
     """The row of the model's state that each hypothesis continues."""
     tokens: Int[Tensor, "b k t"]
-    """From BOS to the last predicted token, at the right end."""
+    """From BOS to the last predicted token."""
     log_probs: Float[Tensor, "b k"]
 
     def pick(self, places: Int[Tensor, "b n"]) -> Beams:
         """Some of each sentence's hypotheses."""
         tokens = self.tokens.gather(1, places[:, :, None].expand(-1, -1, self.tokens.shape[-1]))
-        rows, log_probs = self.rows.gather(1, places), self.log_probs.gather(1, places)
-        return Beams(self.sentences, self.begun, rows, tokens, log_probs)
+        return Beams(self.sentences, self.rows.gather(1, places), tokens, self.log_probs.gather(1, places))
 
     def keep(self, kept: list[int]) -> Beams:
         """Some of the sentences."""
         if len(kept) == len(self.sentences):
             return self
         index = torch.tensor(kept, device=self.rows.device, dtype=torch.long)
-        sentences, begun = [self.sentences[i] for i in kept], [self.begun[i] for i in kept]
-        return Beams(sentences, begun, self.rows[index], self.tokens[index], self.log_probs[index])
-
-    def length(self, place: int) -> int:
-        """Tokens that each hypothesis of a sentence has, BOS not included."""
-        return self.tokens.shape[-1] - 1 - self.begun[place]
-
-    def join(self, newcomers: Beams) -> Beams:
-        """The sentences of both; what stands left of all their tokens is cut off."""
-        width = max(self.length(place) for place in range(len(self.sentences))) + 1
-        later = width - newcomers.tokens.shape[-1]
-        cut = self.tokens.shape[-1] - width
-        return Beams(
-            self.sentences + newcomers.sentences,
-            [begun - cut for begun in self.begun] + [begun + later for begun in newcomers.begun],
-            torch.cat((self.rows, newcomers.rows + self.rows.numel())),
-            torch.cat((self.tokens[:, :, cut:], pad(newcomers.tokens, (later, 0), value=PAD))),
-            torch.cat((self.log_probs, newcomers.log_probs)),
-        )
+        sentences = [self.sentences[i] for i in kept]
+        return Beams(sentences, self.rows[index], self.tokens[index], self.log_probs[index])
 
 
 Grow = Callable[[Beams, Float[Tensor, "n v"]], Beams]
@@ -86,57 +64,39 @@ def beam_search(
     requests: Sequence[Request],
     settings: DecodingSettings,
     grow: Grow | None = None,
-    waiting: Waiting | None = None,
 ) -> list[list[Hypothesis]]:
     """The `n_best` best hypotheses found for each sentence with `beam_size` alive at each step, best first.
 
     Fewer than `n_best` come back if fewer end within the limit, or if groups find the same; if none ends, the
     unfinished ones do. `grow` chooses the continuations of each step, `extend` or `extend_in_turn` if it is not
-    given. The memory is that of the first sentences; those that are `waiting` come in as others end. Raises
-    `UsageError` if the settings contradict each other.
+    given. Raises `UsageError` if the settings contradict each other.
     """
     refuse_impossible("beam", settings)
     groups, group = settings.diversity_groups, of_one_group(settings)
     found: list[list[Hypothesis]] = [[] for _ in requests for _ in range(groups)]
     limits = [request.limit for request in requests for _ in range(groups)]
     grow = grow or growing(requests, settings)
-
-    def advance(beams: Beams, state: Any) -> tuple[Beams, Any]:
+    beams = first(len(found), group.beam_size, memory.values.device)
+    state = model.start(memory, settings.beam_size)
+    while True:
         logits, state = model.step(beams.tokens[:, :, -1].flatten(), state)
         candidates = grow(beams, logits)
         collect(candidates, found, group)
         beams = alive(candidates, group.beam_size)
         beams = beams.keep(unsettled(undecided(beams, found, limits, group), groups))
-        return beams, model.select(state, beams.rows.flatten()) if beams.sentences else None
-
-    room = groups * len(memory.values)
-    beams = first(list(range(room)), group.beam_size, memory.values.device)
-    beams, state = advance(beams, model.start(memory, settings.beam_size))
-    while beams.sentences or waiting:
-        while count := room_for(waiting, len(beams.sentences), room):
-            assert waiting is not None
-            places, memory = waiting.take(count)
-            newcomers = first(places, group.beam_size, memory.values.device)
-            newcomers, new_state = advance(newcomers, model.start(memory, settings.beam_size))
-            if not beams.sentences:
-                beams, state = newcomers, new_state
-            elif newcomers.sentences:
-                beams, state = beams.join(newcomers), model.join(state, new_state)
-        if beams.sentences:
-            beams, state = advance(beams, state)
-    together = [found[i : i + groups] for i in range(0, len(found), groups)]
-    return [merged(each, group.n_best, settings.n_best) for each in together]
+        if not beams.sentences:
+            together = [found[i : i + groups] for i in range(0, len(found), groups)]
+            return [merged(each, group.n_best, settings.n_best) for each in together]
+        state = model.select(state, beams.rows.flatten())
 
 
-def first(sentences: list[int], width: int, device: torch.device) -> Beams:
+def first(sentences: int, width: int, device: torch.device) -> Beams:
     """One hypothesis per sentence, BOS, and empty places beside it."""
-    count = len(sentences)
-    log_probs = torch.full((count, width), -inf, device=device, dtype=exact(device))
+    log_probs = torch.full((sentences, width), -inf, device=device, dtype=exact(device))
     log_probs[:, 0] = 0
-    tokens = torch.full((count, width, 1), BOS, device=device)
-    return Beams(
-        sentences, [0] * count, torch.arange(count * width, device=device).view(-1, width), tokens, log_probs
-    )
+    tokens = torch.full((sentences, width, 1), BOS, device=device)
+    rows = torch.arange(sentences * width, device=device).view(sentences, width)
+    return Beams(list(range(sentences)), rows, tokens, log_probs)
 
 
 def growing(requests: Sequence[Request], settings: DecodingSettings) -> Grow:
@@ -176,7 +136,7 @@ def continued(
     sentences, width, _ = beams.tokens.shape
     past = beams.pick(origin).tokens
     rows = origin + width * torch.arange(sentences, device=origin.device)[:, None]
-    return Beams(beams.sentences, beams.begun, rows, torch.cat([past, added[:, :, None]], -1), log_probs)
+    return Beams(beams.sentences, rows, torch.cat([past, added[:, :, None]], -1), log_probs)
 
 
 def extend_in_turn(
@@ -197,17 +157,17 @@ def extend_in_turn(
         taken = selected(tokens, part.log_probs, width)
         penalties = raised(penalties, tokens, taken, settings.diversity_strength)
         parts.append(part)
-    return side_by_side(beams, parts, width)
+    return side_by_side(beams.sentences, parts, width)
 
 
-def side_by_side(beams: Beams, groups: list[Beams], width: int) -> Beams:
+def side_by_side(sentences: list[int], groups: list[Beams], width: int) -> Beams:
     """All groups' candidates, those of a sentence next to each other, with their rows among those of all groups."""
     rows, tokens, log_probs = (
         torch.stack([getattr(group, name) for group in groups], 1).flatten(0, 1)
         for name in ("rows", "tokens", "log_probs")
     )
-    places = torch.arange(len(beams.sentences), device=rows.device)[:, None]
-    return Beams(beams.sentences, beams.begun, rows % width + width * places, tokens, log_probs)
+    places = torch.arange(len(sentences), device=rows.device)[:, None]
+    return Beams(sentences, rows % width + width * places, tokens, log_probs)
 
 
 def collect(candidates: Beams, found: list[list[Hypothesis]], settings: DecodingSettings) -> None:
@@ -225,7 +185,7 @@ def collect(candidates: Beams, found: list[list[Hypothesis]], settings: Decoding
     log_probs = candidates.log_probs[where[:, 0], where[:, 1]].tolist()
     for (place, _), output, log_prob in zip(where.tolist(), tokens, log_probs, strict=True):
         if (sentence := candidates.sentences[place]) not in full:
-            found[sentence].append(Hypothesis.of(output[candidates.begun[place] :], log_prob, True, settings))
+            found[sentence].append(Hypothesis.of(output, log_prob, True, settings))
 
 
 def alive(candidates: Beams, width: int) -> Beams:
@@ -239,11 +199,12 @@ def undecided(
 ) -> list[int]:
     """The places in `beams` of the sentences whose search goes on; the others' results are complete in `found`."""
     places = []
+    length = beams.tokens.shape[-1] - 1
     # Not the first of each: diverse search has them in the order of their penalised log-probabilities.
     likeliest = beams.log_probs.amax(-1).tolist()
     for place, (sentence, log_prob) in enumerate(zip(beams.sentences, likeliest, strict=True)):
         limit = limits[sentence]
-        if beams.length(place) < limit and not decided(found[sentence], log_prob, limit, settings):
+        if length < limit and not decided(found[sentence], log_prob, limit, settings):
             places.append(place)
         elif not found[sentence]:
             found[sentence] = unfinished(beams, place, settings)
@@ -273,8 +234,6 @@ def enough(settings: DecodingSettings) -> float:
 
 def unfinished(beams: Beams, place: int, settings: DecodingSettings) -> list[Hypothesis]:
     """A sentence's first `n_best` hypotheses without an end, but none for empty places."""
-    pairs = zip(
-        beams.tokens[place, :, 1 + beams.begun[place] :].tolist(), beams.log_probs[place].tolist(), strict=True
-    )
+    pairs = zip(beams.tokens[place, :, 1:].tolist(), beams.log_probs[place].tolist(), strict=True)
     hypotheses = [Hypothesis.of(tokens, log_prob, False, settings) for tokens, log_prob in pairs]
     return [h for rank, h in enumerate(hypotheses[: settings.n_best]) if rank == 0 or h.log_prob > -inf]

@@ -16,7 +16,6 @@ from mtcli.decoding.hypothesis import Hypothesis
 from mtcli.decoding.request import Request
 from mtcli.decoding.sampling import sample
 from mtcli.decoding.utility import Utility
-from mtcli.decoding.waiting import Waiting
 from mtcli.model.seq2seq import Memory, Seq2Seq
 from mtcli.settings import DecodingSettings
 
@@ -26,13 +25,12 @@ def candidates(
     memory: Memory,
     requests: Sequence[Request],
     settings: DecodingSettings,
-    waiting: Waiting | None = None,
 ) -> list[list[Hypothesis]]:
     """The `mbr_samples` samples per sentence that are candidates and references at once, in the order drawn.
 
     Which of them are best shows in their texts: see `ranked`.
     """
-    return sample(model, memory, requests, settings.model_copy(update={"n_best": settings.mbr_samples}), waiting)
+    return sample(model, memory, requests, settings.model_copy(update={"n_best": settings.mbr_samples}))
 
 
 def ranked(texts: Sequence[str], utility: Utility) -> list[tuple[int, float]]:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from mtcli.decoding.contradiction import refuse_impossible
@@ -17,7 +16,6 @@ from mtcli.decoding.hypothesis import Hypothesis
 from mtcli.decoding.noise import gumbel, keys_of, split
 from mtcli.decoding.request import Request
 from mtcli.decoding.selection import likeliest
-from mtcli.decoding.waiting import Waiting, room_for
 from mtcli.layout import BOS, EOS
 from mtcli.model.seq2seq import Memory, Seq2Seq
 from mtcli.settings import DecodingSettings
@@ -34,7 +32,6 @@ def greedy(
     memory: Memory,
     requests: Sequence[Request],
     settings: DecodingSettings,
-    waiting: Waiting | None = None,
 ) -> list[list[Hypothesis]]:
     """The one hypothesis per sentence that takes the likeliest token at each step.
 
@@ -42,7 +39,7 @@ def greedy(
     """
     refuse_impossible("greedy", settings)
     keys = torch.zeros(len(requests), 1, longest(requests), device=memory.values.device, dtype=torch.int64)
-    return roll_out(model, memory, requests, keys, lambda log_probs, _: likeliest(log_probs), settings, waiting)
+    return roll_out(model, memory, requests, keys, lambda log_probs, _: likeliest(log_probs), settings)
 
 
 def sample(
@@ -50,7 +47,6 @@ def sample(
     memory: Memory,
     requests: Sequence[Request],
     settings: DecodingSettings,
-    waiting: Waiting | None = None,
 ) -> list[list[Hypothesis]]:
     """`n_best` independent samples per sentence, in the order drawn, from the model's filtered distribution.
 
@@ -65,41 +61,12 @@ def sample(
 
     seeds = keys_of([request.seed for request in requests], memory.values.device)
     keys = split(split(seeds, settings.n_best), longest(requests))
-    return roll_out(model, memory, requests, keys, choose, settings, waiting)
+    return roll_out(model, memory, requests, keys, choose, settings)
 
 
 def longest(requests: Sequence[Request]) -> int:
     """The most tokens predicted for any sentence."""
     return max(request.limit for request in requests)
-
-
-@dataclass(frozen=True)
-class Rows:
-    """`w` hypotheses for each of the `b` sentences that are still searched."""
-
-    sentences: Int[Tensor, " b"]
-    """Which of all requests each is."""
-    times: Int[Tensor, " b"]
-    """How many tokens each has."""
-    tokens: Int[Tensor, "b w"]
-    """The last ones."""
-    growing: Bool[Tensor, "b w"]
-    """Which hypotheses have not ended."""
-
-    @classmethod
-    def first(cls, sentences: Sequence[int], width: int, device: torch.device) -> Rows:
-        """BOS alone."""
-        places = torch.tensor(sentences, device=device)
-        tokens = torch.full((len(sentences), width), BOS, device=device)
-        return cls(places, torch.zeros_like(places), tokens, torch.ones_like(tokens, dtype=torch.bool))
-
-    def keep(self, kept: Bool[Tensor, " b"]) -> Rows:
-        """Some of the sentences."""
-        return Rows(self.sentences[kept], self.times[kept], self.tokens[kept], self.growing[kept])
-
-    def join(self, newcomers: Rows) -> Rows:
-        """The sentences of both."""
-        return Rows(*(torch.cat((getattr(self, each.name), getattr(newcomers, each.name))) for each in fields(self)))
 
 
 def roll_out(
@@ -109,51 +76,34 @@ def roll_out(
     keys: Int[Tensor, "b w l"],
     choose: Choose,
     settings: DecodingSettings,
-    waiting: Waiting | None = None,
 ) -> list[list[Hypothesis]]:
-    """Extend `w` hypotheses per sentence until each has ended or reached its limit of at most `l` tokens.
-
-    The memory is that of the first sentences; those that are `waiting` come in as others end.
-    """
-    device, (sentences, width, most) = memory.values.device, keys.shape
+    """Extend `w` hypotheses per sentence until each has ended or reached its limit of at most `l` tokens."""
+    device = memory.values.device
+    sentences, width, most = keys.shape
     outputs = torch.full((sentences, width, most), NOTHING, device=device)
     log_probs = torch.zeros(sentences, width, device=device, dtype=exact(device))
     limits = torch.tensor([request.limit for request in requests], device=device)
-    control = Control.of(requests, settings)
-
-    def advance(rows: Rows, state: Any) -> tuple[Rows, Any]:
-        logits, state = model.step(rows.tokens.flatten(), state)
+    searched = torch.arange(sentences, device=device)
+    growing = torch.ones(sentences, width, device=device, dtype=torch.bool)
+    tokens = torch.full((sentences * width,), BOS, device=device)
+    state, control = model.start(memory, width), Control.of(requests, settings)
+    for time in range(most):
+        logits, state = model.step(tokens, state)
         possible = log_probs_of(logits)
         allowed = possible
         if control:
-            past = outputs[rows.sentences, :, : int(rows.times.max())].flatten(0, 1)
-            allowed = control(possible, past, rows.sentences.tolist())
-        tokens = choose(allowed, keys[rows.sentences, :, rows.times].flatten())
-        gained = possible.gather(-1, tokens[:, None]).view(-1, width)
-        tokens = tokens.view(-1, width)
-        outputs[rows.sentences, :, rows.times] = tokens.where(rows.growing, NOTHING)
-        log_probs[rows.sentences] += gained.where(rows.growing, 0)
-        times = rows.times + 1
-        growing = rows.growing & (tokens != EOS) & (times < limits[rows.sentences])[:, None]
-        rows, kept = Rows(rows.sentences, times, tokens, growing), growing.any(-1)
-        if kept.all():
-            return rows, state
-        places = torch.arange(tokens.numel(), device=device).view(-1, width)[kept].flatten()
-        return rows.keep(kept), model.select(state, places) if len(places) else None
-
-    room = len(memory.values)
-    rows, state = advance(Rows.first(range(room), width, device), model.start(memory, width))
-    while len(rows.sentences) or waiting:
-        while count := room_for(waiting, len(rows.sentences), room):
-            assert waiting is not None
-            places, memory = waiting.take(count)
-            newcomers, new_state = advance(Rows.first(places, width, device), model.start(memory, width))
-            if not len(rows.sentences):
-                rows, state = newcomers, new_state
-            elif len(newcomers.sentences):
-                rows, state = rows.join(newcomers), model.join(state, new_state)
-        if len(rows.sentences):
-            rows, state = advance(rows, state)
+            allowed = control(possible, outputs[searched, :, :time].flatten(0, 1), searched.tolist())
+        tokens = choose(allowed, keys[searched, :, time].flatten())
+        gained = possible.gather(-1, tokens[:, None]).squeeze(-1)
+        outputs[searched, :, time] = tokens.view(-1, width).where(growing, NOTHING)
+        log_probs[searched] += gained.view(-1, width).where(growing, 0)
+        growing = growing & (tokens.view(-1, width) != EOS) & (time + 1 < limits[searched, None])
+        kept = growing.any(-1)
+        if not kept.any():
+            break
+        if not kept.all():
+            rows = torch.arange(len(tokens), device=device).view(-1, width)[kept].flatten()
+            searched, growing, tokens, state = searched[kept], growing[kept], tokens[rows], model.select(state, rows)
     return [
         [hypothesis(*pair, settings) for pair in zip(*sentence, strict=True)]
         for sentence in zip(outputs.tolist(), log_probs.tolist(), strict=True)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
-from itertools import chain
 from math import ceil
 from typing import Any
 
@@ -24,9 +23,6 @@ from mtcli.settings import DecodingSettings
 
 EXTRA_OUTPUT = 20
 """Tokens that a translation may have beyond `max_output_ratio` per source token."""
-
-SHARES = 3
-"""Jobs for each worker process: with more of them none waits long for the last, with fewer each is done faster."""
 
 
 @dataclass(frozen=True)
@@ -59,52 +55,23 @@ class Searcher:
         self.strategy: Any = bank_search if wishes and wishes.require_words else load("decoding", settings.decoding)
         self.workers = Workers(self.search, workers) if workers > 1 else None
 
-    @property
-    def joining(self) -> bool:
-        """Whether sentences come in as others end: if the model can, and nothing looks at the tokens so far."""
-        wanted = self.settings
-        looking = wanted.no_repeat_ngram or wanted.min_output_ratio or wanted.diversity_groups > 1
-        return self.model.joins and not (looking or self.wishes)
-
     def search_all(self, parts: Sequence[Part]) -> list[list[Hypothesis]]:
         """The hypotheses of each part."""
         results: list[list[Hypothesis]] = [[] for _ in parts]
-        jobs = self.jobs([len(part.tokens) + 1 for part in parts])
-        work = [[parts[place] for place in places] for places in jobs]
+        budget = self.settings.batch_tokens // width(self.settings)
+        together = list(batches([len(part.tokens) + 1 for part in parts], budget))
+        work = [[parts[place] for place in places] for places in together]
         shared = self.workers.map(work) if self.workers and len(work) > 1 else map(self.search, work)
-        for places, found in zip(jobs, shared, strict=True):
+        for places, found in zip(together, shared, strict=True):
             for place, hypotheses in zip(places, found, strict=True):
                 results[place] = hypotheses
         return results
 
-    def jobs(self, lengths: Sequence[int]) -> list[list[int]]:
-        """Which parts are searched together, the longest first; where parts can come in later, several batches."""
-        together = list(batches(lengths, self.budget))
-        if not self.joining or not together:
-            return together
-        shares = SHARES * self.workers.count if self.workers else 1
-        size = ceil(len(together) / shares)
-        return [list(chain(*together[start : start + size])) for start in range(0, len(together), size)]
-
-    @property
-    def budget(self) -> int:
-        """Source tokens of the sentences that are searched at once."""
-        return self.settings.batch_tokens // width(self.settings)
-
     def search(self, parts: Sequence[Part]) -> list[list[Hypothesis]]:
-        """The hypotheses of parts that are searched together, the longest first."""
-        requests = [*map(self.request, parts)]
-        if not self.joining:
-            with at_rest(self.model):
-                alone: list[list[Hypothesis]] = self.strategy(self.model, self.read(parts), requests, self.settings)
-            return alone
-        at_once = len(next(batches([len(part.tokens) + 1 for part in parts], self.budget)))
-        waiting = Queue(self.read, parts, at_once)
+        """The hypotheses of parts that are searched together."""
         with at_rest(self.model):
-            memory = self.read(parts[:at_once])
-            found: list[list[Hypothesis]] = self.strategy(
-                self.model, memory, requests, self.settings, waiting=waiting
-            )
+            memory, requests = self.read(parts), [*map(self.request, parts)]
+            found: list[list[Hypothesis]] = self.strategy(self.model, memory, requests, self.settings)
         return found
 
     def read(self, parts: Sequence[Part]) -> Memory:
@@ -124,25 +91,6 @@ class Searcher:
         """End the worker processes."""
         if self.workers:
             self.workers.close()
-
-
-class Queue:
-    """Parts that wait for a place in the model's batch."""
-
-    def __init__(self, read: Callable[[Sequence[Part]], Memory], parts: Sequence[Part], first: int) -> None:
-        self.read = read
-        self.parts = parts
-        self.first = first
-
-    def __len__(self) -> int:
-        """How many are left."""
-        return len(self.parts) - self.first
-
-    def take(self, count: int) -> tuple[list[int], Memory]:
-        """The next ones, at most `count`: their places among all parts, and their memory."""
-        places = range(self.first, min(self.first + count, len(self.parts)))
-        self.first = places.stop
-        return list(places), self.read(self.parts[places.start : places.stop])
 
 
 def width(settings: DecodingSettings) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from jaxtyping import Float, Int
 from torch import Tensor, nn
@@ -33,8 +33,6 @@ class Seq2Seq(nn.Module, ABC, Generic[State]):
 
     output: nn.Linear
     """Readout vectors to logits over the target vocabulary; has no bias."""
-    joins: ClassVar[bool] = False
-    """Whether sentences can join a state on the way."""
     longest_source: int | None = None
     """Tokens, EOS included, of the longest source it can read; None: any."""
     longest_target: int | None = None
@@ -55,10 +53,6 @@ class Seq2Seq(nn.Module, ABC, Generic[State]):
     @abstractmethod
     def step(self, tokens: Int[Tensor, " n"], state: State) -> tuple[Float[Tensor, "n v"], State]:
         """Feed one token to each row; return the logits of the next tokens and the state after it."""
-
-    def join(self, state: State, newcomers: State) -> State:
-        """The state with further sentences' rows behind its own, no more of them than have ended; if it `joins`."""
-        raise NotImplementedError
 
     @abstractmethod
     def select(self, state: State, rows: Int[Tensor, " n"]) -> State:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import torch
@@ -30,8 +31,6 @@ class Unrolled(Seq2Seq[Slots]):
     Keys and values of several hypotheses are remembered in the precision `remembered`. Their first token is the same.
     """
 
-    joins = True
-
     def __init__(self, model: Transformer, remembered: torch.dtype) -> None:
         super().__init__()
         self.model = model
@@ -40,7 +39,6 @@ class Unrolled(Seq2Seq[Slots]):
         self.longest_source, self.longest_target = model.longest_source, model.longest_target
         self.layers = [Layer(block) for block in model.decoder.blocks]
         self.last = mapping(model.decoder.last)
-        self.positions = torch.empty(0)
 
     def encode(self, source: Int[Tensor, "b s"], rows: Rows) -> Memory:
         """Read the source."""
@@ -69,8 +67,8 @@ class Unrolled(Seq2Seq[Slots]):
         padding = like.new_zeros(sentences, 1, longest).masked_fill_(~memory.rows.valid[:, None], -torch.inf)
         padding = pad(padding, (0, rounded(longest) - longest), value=-torch.inf)
         return Slots(
+            length=0,
             width=width,
-            lengths=torch.zeros(sentences, dtype=torch.long, device=like.device),
             pools=[like.new_zeros(2, sentences, heads, slots, layer.dim) for layer in self.layers],
             past=like.new_full((sentences, width, slots), -torch.inf),
             seen=[layer.remember(memory.values, like.dtype) for layer in self.layers],
@@ -79,31 +77,20 @@ class Unrolled(Seq2Seq[Slots]):
 
     def step(self, tokens: Int[Tensor, " n"], state: Slots) -> tuple[Float[Tensor, "n v"], Slots]:
         """Feed one token to each row; return the logits of the next tokens and the state after it."""
-        each = 1 if state.begun else state.width
+        each = state.width if state.length == 0 else 1
         table = self.model.target.table
-        state, slots = state.compact().with_room()
         x = embedding(tokens[::each], table.weight).mul_(table.embedding_dim**0.5)
-        x = self.placed(x, state)
+        x = self.model.target.position.embed(x[:, None], state.length)[:, 0]
+        state, slots = state.with_room()
         mask, places = state.mask(), state.places_of(slots)
         for layer, pool, seen in zip(self.layers, state.pools, state.seen, strict=True):
             x = layer.step(x, Around(state, pool, places, mask, seen))
         logits = self.output.forward(self.last(x))
-        return logits if each == 1 else logits.repeat_interleave(each, 0), state.longer()
-
-    def placed(self, x: Float[Tensor, "n m"], state: Slots) -> Float[Tensor, "n m"]:
-        """The vectors with their positions."""
-        needed = min(state.past.shape[-1], self.longest_target or state.past.shape[-1])
-        if needed > len(self.positions):
-            self.positions = self.model.target.position.embed(x.new_zeros(1, needed, x.shape[1]), 0)[0]
-        return x + self.positions.index_select(0, state.positions)
+        return logits if each == 1 else logits.repeat_interleave(each, 0), replace(state, length=state.length + 1)
 
     def select(self, state: Slots, rows: Int[Tensor, " n"]) -> Slots:
         """The state whose row `i` continues the old row `rows[i]`, one of the same sentence's."""
         return state.select(rows)
-
-    def join(self, state: Slots, newcomers: Slots) -> Slots:
-        """The state with further sentences, whose rows stand behind the others."""
-        return state.join(newcomers)
 
 
 class Around(NamedTuple):
