@@ -25,6 +25,10 @@ EXTRA_OUTPUT = 20
 """Tokens that a translation may have beyond `max_output_ratio` per source token."""
 
 
+FEW = 8
+"""Hypotheses of a sentence that do not count against `batch_tokens`; where there are more, sentences are fewer."""
+
+
 @dataclass(frozen=True)
 class Part:
     """A line, or a part of a very long one, and its source tokens without EOS."""
@@ -58,7 +62,7 @@ class Searcher:
     def search_all(self, parts: Sequence[Part]) -> list[list[Hypothesis]]:
         """The hypotheses of each part."""
         results: list[list[Hypothesis]] = [[] for _ in parts]
-        budget = self.settings.batch_tokens // width(self.settings)
+        budget = FEW * self.settings.batch_tokens // max(FEW, width(self.settings))
         together = list(batches([len(part.tokens) + 1 for part in parts], budget))
         work = [[parts[place] for place in places] for places in together]
         shared = self.workers.map(work) if self.workers and len(work) > 1 else map(self.search, work)
