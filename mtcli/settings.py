@@ -221,7 +221,7 @@ class DecodingSettings(Section):
     no_repeat_ngram: int = setting(
         0, "no run of this many tokens occurs twice in a translation; 0: any may", "warn", ge=0
     )
-    batch_tokens: int = setting(4096, "tokens decoded together: sentences x beam x longest source", "free", ge=1)
+    batch_tokens: int = setting(4096, "source tokens decoded together; of more than 8 hypotheses each, fewer", "free", ge=1)
 
 
 class Recipe(Section):
