@@ -145,7 +145,8 @@ def with_room(
     if width == 1:
         if state.length == slots:
             state = roomier(state)
-        state.past[:, :, state.length] = 0
+        # The first may have ended, and then has lost its past; but all would see the same.
+        state.past[:, :, : state.length + 1] = 0
         return state, torch.full((len(state.past), 1), state.length, device=state.past.device), state.past[:1]
     empty = state.past.amax(1) < 0
     if int(empty.sum(-1).min()) < width:
