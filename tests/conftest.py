@@ -12,6 +12,6 @@ from jaxtyping import install_import_hook
 
 # Every jaxtyping annotation in these modules is compared with the tensors that arrive, call by call.
 LOOPS = ("beam", "banks", "diverse", "sampling", "mbr", "utility", "scorer")
-CHOICES = ("filters", "control", "forbidden", "prefix", "ensemble")
+CHOICES = ("filters", "selection", "control", "forbidden", "prefix", "ensemble")
 SEARCH = [f"mtcli.decoding.{name}" for name in (*LOOPS, *CHOICES)]
 install_import_hook(["mtcli.layout", "mtcli.kernels", "mtcli.model", *SEARCH], "beartype.beartype")

@@ -31,7 +31,7 @@ def int8_linear(
     # Not in one go: a product of integers and floats converts both, number by number.
     product = torch._int_mm(rows, weight).to(x.dtype).mul_(scales)
     product = product.mul_(scale) if bias is None else torch.addcmul(bias, product, scale)
-    return product if x.dim() == 2 else product.view(*x.shape[:-1], -1)
+    return product if x.dim() == 2 else product.view(*x.shape[:-1], weight.shape[1])
 
 
 def plain_int8_linear(
@@ -43,4 +43,4 @@ def plain_int8_linear(
     """The same in floating point."""
     rows, scales = quantised(x.flatten(0, -2))
     product = (rows * scales) @ (weight * scale)
-    return (product if bias is None else product + bias).view(*x.shape[:-1], -1)
+    return (product if bias is None else product + bias).view(*x.shape[:-1], weight.shape[1])

@@ -17,7 +17,9 @@ def packable(dtype: torch.dtype) -> bool:
     """Whether this build of PyTorch and this processor have such kernels."""
     ops = torch.ops.mkldnn
     known = bool(torch.backends.mkldnn.is_available()) and hasattr(ops, "_linear_pointwise")  # type: ignore[no-untyped-call]
-    return bool(known and (dtype == torch.float32 or ops._is_mkldnn_bf16_supported()))
+    if dtype == torch.bfloat16:
+        return known and bool(ops._is_mkldnn_bf16_supported())
+    return known and dtype == torch.float32
 
 
 def multiplies_bf16() -> bool:

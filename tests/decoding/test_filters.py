@@ -10,18 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mtcli.decoding.filters import (
-    BLOCK,
-    among_best,
-    best,
-    epsilon_cutoff,
-    log_probs_of,
-    min_p,
-    precise,
-    temperature,
-    top_k,
-    top_p,
-)
+from mtcli.decoding.filters import epsilon_cutoff, log_probs_of, min_p, precise, temperature, top_k, top_p
 from mtcli.layout import BOS, PAD, UNK
 
 NONE = float("-inf")
@@ -45,16 +34,6 @@ def test_top_k_keeps_exactly_the_k_best(values, k):
     for row, filtered in zip(logits.numpy(), top_k(logits, k).numpy(), strict=True):
         kept = naive_best(row, k)
         assert filtered.tolist() == [row[i] if i in kept else NONE for i in range(len(row))]
-    if k < logits.shape[1]:
-        assert among_best(logits, k).sum(-1).tolist() == [k] * len(logits)
-
-
-@given(rows, st.integers(1, 10))
-def test_the_best_come_in_order_and_equals_by_column(values, k):
-    logits = torch.tensor(values)
-    found, columns = best(logits, k)
-    assert columns.tolist() == [naive_best(row, k) for row in logits.numpy()]
-    assert torch.equal(found, logits.gather(1, columns))
 
 
 @given(rows, st.sampled_from([0.01, 0.3, 0.5, 0.75, 0.999]))
@@ -130,21 +109,11 @@ def test_tokens_that_no_translation_contains_are_impossible_and_keep_their_share
         assert log_probs == pytest.approx(expected, abs=1e-5)
 
 
-@given(st.integers(1, 12), st.integers(0, 2**31), st.sampled_from([1, 2, 5, 1000]))
-def test_the_best_of_a_large_vocabulary_are_found_block_by_block(k, seed, distinct):
-    """With few distinct values nearly all are equal, within blocks, across them, and in the rest behind them."""
-    generator = torch.Generator().manual_seed(seed)
-    logits = torch.randint(0, distinct, (3, 48 * BLOCK + 7), generator=generator).float()
-    found, columns = best(logits, k)
-    assert columns.tolist() == [naive_best(row, k) for row in logits.numpy()]
-    assert torch.equal(found, logits.gather(1, columns))
-
-
 @pytest.mark.parametrize("change", [log_probs_of, lambda x: temperature(x, 0.5), lambda x: top_k(x, 2)])
 def test_the_argument_stays_as_it_was(change):
     logits = torch.randn(2, 5)
     before = logits.clone()
-    change(logits), top_p(logits, 0.5), best(logits, 2), min_p(logits, 0.9), epsilon_cutoff(logits, 0.5)
+    change(logits), top_p(logits, 0.5), min_p(logits, 0.9), epsilon_cutoff(logits, 0.5)
     assert torch.equal(logits, before)
 
 

@@ -215,7 +215,7 @@ def test_steps_equal_forward(name: str) -> None:
     for t in range(9):
         now = slice(t, t + 1)
         query, key = position.rotate(q[:, :, now], t), position.rotate(k[:, :, now], t)
-        found, past = full.step(query, key, v[:, :, now], past or full.begin(1), position)
+        found, past = full.step(query, key, v[:, :, now], past, position)
         torch.testing.assert_close(found, expected[:, :, now], rtol=0, atol=1e-12)
         assert torch.equal(position.embed(x[:, now], t), position.embed(x, 0)[:, now])
 
