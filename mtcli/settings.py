@@ -221,7 +221,9 @@ class DecodingSettings(Section):
     no_repeat_ngram: int = setting(
         0, "no run of this many tokens occurs twice in a translation; 0: any may", "warn", ge=0
     )
-    batch_tokens: int = setting(4096, "source tokens decoded together; of more than 8 hypotheses each, fewer", "free", ge=1)
+    batch_tokens: int = setting(
+        4096, "source tokens decoded together; of more than 8 hypotheses each, fewer", "free", ge=1
+    )
 
 
 class Recipe(Section):

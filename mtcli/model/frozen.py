@@ -130,8 +130,8 @@ def frozen(matrix: nn.Linear, precision: str, device: torch.device) -> nn.Module
     return matrix if precision == "fp32" else RoundedLinear(matrix, dtype)
 
 
-def precision_of_memory(precision: str, device: torch.device) -> torch.dtype:
-    """The precision in which keys and values are best remembered."""
-    if device.type == "cpu" and not multiplies_bf16():
-        return torch.float32
-    return torch.bfloat16 if precision == "int8" else DTYPE[precision]
+def precision_of_memory(precision: str, device: torch.device) -> torch.dtype | None:
+    """The precision in which keys and values are best remembered; None: that of the rest."""
+    if precision == "fp32" or (device.type == "cpu" and not multiplies_bf16()):
+        return None
+    return DTYPE.get(precision, torch.bfloat16)

@@ -28,10 +28,11 @@ Map = Callable[[Tensor], Tensor]
 class Unrolled(Seq2Seq[Slots]):
     """The same predictions as the Transformer that it is made of, with whose matrices it computes.
 
-    Keys and values of several hypotheses are remembered in the precision `remembered`. Their first token is the same.
+    Keys and values of several hypotheses are remembered in the precision `remembered`, None being that of the model;
+    their first token is the same.
     """
 
-    def __init__(self, model: Transformer, remembered: torch.dtype) -> None:
+    def __init__(self, model: Transformer, remembered: torch.dtype | None) -> None:
         super().__init__()
         self.model = model
         self.remembered = remembered
@@ -63,7 +64,7 @@ class Unrolled(Seq2Seq[Slots]):
     def start(self, memory: Memory, width: int = 1) -> Slots:
         """The state before the first step; the memory's keys and values are computed once per sentence and layer."""
         (sentences, longest), slots, heads = memory.values.shape[:2], rounded(width), self.layers[0].heads
-        like = memory.values.to(self.remembered if width > 1 else memory.values.dtype)
+        like = memory.values if width == 1 else memory.values.to(self.remembered or memory.values.dtype)
         padding = like.new_zeros(sentences, 1, longest).masked_fill_(~memory.rows.valid[:, None], -torch.inf)
         padding = pad(padding, (0, rounded(longest) - longest), value=-torch.inf)
         return Slots(
@@ -182,7 +183,7 @@ def unchanged(x: Tensor) -> Tensor:
     return x
 
 
-def unrolled(model: Seq2Seq[Any], remembered: torch.dtype = torch.float32) -> Seq2Seq[Any]:
+def unrolled(model: Seq2Seq[Any], remembered: torch.dtype | None = None) -> Seq2Seq[Any]:
     """The model with its decoder unrolled, or as it is if that is of a kind that cannot be."""
     if isinstance(model, Transformer) and all(map(plain, model.decoder.blocks)):
         return Unrolled(model, remembered)

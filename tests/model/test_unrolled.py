@@ -59,6 +59,7 @@ def agree(
     searched = list(range(len(lengths)))
     for time in range(steps):
         tokens = torch.tensor([numbers.randrange(models.VOCABULARY) for _ in range(len(searched) * width)])
+        tokens = tokens[::width].repeat_interleave(width) if time == 0 else tokens  # all begin with the same
         (expected, first), (found, second) = (
             each.step(tokens, state) for each, state in zip((model, other), states, strict=True)
         )
