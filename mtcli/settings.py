@@ -189,6 +189,13 @@ class DecodingSettings(Section):
         BEAM,
         ge=0,
     )
+    coverage_penalty: float = setting(
+        0.0,
+        "weight of the log of how much a translation looks at each source token, at most 1; 0: does not count",
+        "warn",
+        BEAM,
+        ge=0,
+    )
     diversity_groups: int = setting(
         1, "groups of the beam that avoid each other's words; 1: plain beam search", "warn", BEAM, ge=1, le=1000
     )

@@ -68,7 +68,7 @@ def load(
     restored = joined([ready(restore(model, device), precision, device) for model in models], ensemble)
     flags = {name: value for name, value in typed.items() if name not in MACHINE}
     decoding: DecodingSettings = settings_of("decoding", restored.recipe, flags)
-    refuse_contradictions(decoding, flags)
+    refuse_contradictions(decoding, flags, restored.model.supports_attention)
     return Loaded(restored, device, decoding, workers_for(workers, device))
 
 

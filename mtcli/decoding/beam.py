@@ -14,6 +14,7 @@ from torch import Tensor
 
 from mtcli.decoding.contradiction import refuse_impossible
 from mtcli.decoding.control import Control
+from mtcli.decoding.coverage import Coverage
 from mtcli.decoding.diverse import merged, of_one_group, raised, selected, unsettled
 from mtcli.decoding.filters import exact, log_probs_of, precise
 from mtcli.decoding.hypothesis import Hypothesis, normalised
@@ -69,21 +70,23 @@ def beam_search(
 
     Fewer than `n_best` come back if fewer end within the limit, or if groups find the same; if none ends, the
     unfinished ones do. `grow` chooses the continuations of each step, `extend` or `extend_in_turn` if it is not
-    given. Raises `UsageError` if the settings contradict each other.
+    given. Raises `UsageError` if the settings contradict each other, or ask for what the model does not have.
     """
-    refuse_impossible("beam", settings)
-    groups, group = settings.diversity_groups, of_one_group(settings)
+    refuse_impossible("beam", settings, model.supports_attention)
+    groups, group, device = settings.diversity_groups, of_one_group(settings), memory.values.device
     found: list[list[Hypothesis]] = [[] for _ in requests for _ in range(groups)]
-    limits = [request.limit for request in requests for _ in range(groups)]
+    of_groups = [request for request in requests for _ in range(groups)]
+    limits = [request.limit for request in of_groups]
+    coverage = Coverage.of(model, of_groups, settings, device)
     grow = grow or growing(requests, settings)
-    beams = first(len(found), group.beam_size, memory.values.device)
+    beams = first(len(found), group.beam_size, device)
     state = model.start(memory, settings.beam_size)
     while True:
         logits, state = model.step(beams.tokens[:, :, -1].flatten(), state)
         candidates = grow(beams, logits)
-        collect(candidates, found, group)
+        collect(candidates, found, group, coverage)
         beams = alive(candidates, group.beam_size)
-        beams = beams.keep(unsettled(undecided(beams, found, limits, group), groups))
+        beams = beams.keep(unsettled(undecided(beams, found, limits, group, coverage), groups))
         if not beams.sentences:
             together = [found[i : i + groups] for i in range(0, len(found), groups)]
             return [merged(each, group.n_best, settings.n_best) for each in together]
@@ -170,7 +173,9 @@ def side_by_side(sentences: list[int], groups: list[Beams], width: int) -> Beams
     return Beams(sentences, rows % width + width * places, tokens, log_probs)
 
 
-def collect(candidates: Beams, found: list[list[Hypothesis]], settings: DecodingSettings) -> None:
+def collect(
+    candidates: Beams, found: list[list[Hypothesis]], settings: DecodingSettings, coverage: Coverage | None
+) -> None:
     """Add the candidates that end here, and are among the best `k`, to their sentence's `found`.
 
     One that ends beyond the best `k` is not collected, as another token would not be followed from there either:
@@ -183,9 +188,13 @@ def collect(candidates: Beams, found: list[list[Hypothesis]], settings: Decoding
     where = ended.nonzero()
     tokens = candidates.tokens[where[:, 0], where[:, 1], 1:-1].tolist()
     log_probs = candidates.log_probs[where[:, 0], where[:, 1]].tolist()
-    for (place, _), output, log_prob in zip(where.tolist(), tokens, log_probs, strict=True):
-        if (sentence := candidates.sentences[place]) not in full:
-            found[sentence].append(Hypothesis.of(output, log_prob, True, settings))
+    new = [
+        (sentence, Hypothesis.of(output, log_prob, True, settings))
+        for (place, _), output, log_prob in zip(where.tolist(), tokens, log_probs, strict=True)
+        if (sentence := candidates.sentences[place]) not in full
+    ]
+    for sentence, hypothesis in coverage(new) if coverage and new else new:
+        found[sentence].append(hypothesis)
 
 
 def alive(candidates: Beams, width: int) -> Beams:
@@ -195,7 +204,11 @@ def alive(candidates: Beams, width: int) -> Beams:
 
 
 def undecided(
-    beams: Beams, found: list[list[Hypothesis]], limits: list[int], settings: DecodingSettings
+    beams: Beams,
+    found: list[list[Hypothesis]],
+    limits: list[int],
+    settings: DecodingSettings,
+    coverage: Coverage | None = None,
 ) -> list[int]:
     """The places in `beams` of the sentences whose search goes on; the others' results are complete in `found`."""
     places = []
@@ -207,7 +220,7 @@ def undecided(
         if length < limit and not decided(found[sentence], log_prob, limit, settings):
             places.append(place)
         elif not found[sentence]:
-            found[sentence] = unfinished(beams, place, settings)
+            found[sentence] = unfinished(beams, place, settings, coverage)
     return places
 
 
@@ -221,6 +234,7 @@ def decided(found: list[Hypothesis], log_prob: float, limit: int, settings: Deco
         return True
     if len(found) < settings.n_best:
         return False
+    # A coverage penalty is never above 0, so no hypothesis scores more than its normalised log-probability.
     worst = sorted((h.score for h in found), reverse=True)[settings.n_best - 1]
     return worst >= normalised(log_prob, limit, settings)
 
@@ -232,8 +246,15 @@ def enough(settings: DecodingSettings) -> float:
     return float(max(1, ended)) if settings.beam_patience else inf
 
 
-def unfinished(beams: Beams, place: int, settings: DecodingSettings) -> list[Hypothesis]:
-    """A sentence's first `n_best` hypotheses without an end, but none for empty places."""
+def unfinished(beams: Beams, place: int, settings: DecodingSettings, coverage: Coverage | None) -> list[Hypothesis]:
+    """A sentence's first `n_best` hypotheses without an end, but none for empty places.
+
+    With a coverage penalty they are the `n_best` best ones.
+    """
     pairs = zip(beams.tokens[place, :, 1:].tolist(), beams.log_probs[place].tolist(), strict=True)
     hypotheses = [Hypothesis.of(tokens, log_prob, False, settings) for tokens, log_prob in pairs]
-    return [h for rank, h in enumerate(hypotheses[: settings.n_best]) if rank == 0 or h.log_prob > -inf]
+    kept = [h for rank, h in enumerate(hypotheses) if rank == 0 or h.log_prob > -inf]
+    if coverage:
+        scored = [h for _, h in coverage([(beams.sentences[place], h) for h in kept])]
+        kept = sorted(scored, key=lambda h: -h.score)
+    return kept[: settings.n_best]

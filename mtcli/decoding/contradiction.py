@@ -8,14 +8,17 @@ from mtcli.errors import UsageError
 from mtcli.settings import DecodingSettings, strategies_of
 
 
-def refuse_impossible(strategy: str, settings: DecodingSettings) -> None:
-    """Raise one `UsageError` with every reason why a strategy cannot do what the settings ask."""
-    refuse([*impossible(strategy, settings)])
+def refuse_impossible(strategy: str, settings: DecodingSettings, attention: bool = True) -> None:
+    """Raise one `UsageError` with every reason why a strategy cannot do what the settings ask.
+
+    `attention` says whether the model knows at which source tokens it looks.
+    """
+    refuse([*impossible(strategy, settings, attention)])
 
 
-def refuse_contradictions(settings: DecodingSettings, typed: Collection[str]) -> None:
+def refuse_contradictions(settings: DecodingSettings, typed: Collection[str], attention: bool = True) -> None:
     """Raise one `UsageError` with these reasons, and with those why a typed setting would change no translation."""
-    refuse([*ignored(settings, typed), *impossible(settings.decoding, settings)])
+    refuse([*ignored(settings, typed), *impossible(settings.decoding, settings, attention)])
 
 
 def refuse(reasons: Sequence[str]) -> None:
@@ -24,7 +27,7 @@ def refuse(reasons: Sequence[str]) -> None:
         raise UsageError("these decoding settings contradict each other", *(f"- {reason}" for reason in reasons))
 
 
-def impossible(strategy: str, settings: DecodingSettings) -> Iterator[str]:
+def impossible(strategy: str, settings: DecodingSettings, attention: bool) -> Iterator[str]:
     """A sentence for each thing that is asked of a strategy and that it cannot do."""
     n_best, width = settings.n_best, settings.beam_size
     shortest, longest = settings.min_output_ratio, settings.max_output_ratio
@@ -42,6 +45,8 @@ def impossible(strategy: str, settings: DecodingSettings) -> Iterator[str]:
         yield f"--beam-patience {settings.beam_patience:g} ends the search before there are {n_best} translations"
     if width % settings.diversity_groups:
         yield f"a beam of {width} cannot be divided into {settings.diversity_groups} groups; change --beam-size"
+    if settings.coverage_penalty and not attention:
+        yield "--coverage-penalty needs weights of source tokens, which this model does not have; give 0"
 
 
 def ignored(settings: DecodingSettings, typed: Collection[str]) -> Iterator[str]:

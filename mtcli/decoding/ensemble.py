@@ -61,6 +61,15 @@ class Ensemble(Seq2Seq[list[Any]]):
         parts = torch.split(vectors, [member.output.in_features for member in self.members], -1)
         return self.mixed([member.predict(part) for member, part in zip(self.members, parts, strict=True)])
 
+    @property
+    def supports_attention(self) -> bool:
+        """Whether every member has weights."""
+        return all(member.supports_attention for member in self.members)
+
+    def attention(self, batch: Batch) -> Float[Tensor, "b t s"]:
+        """The mean of the members' weights."""
+        return torch.stack([member.attention(batch) for member in self.members]).mean(0)
+
     def start(self, memory: Memory, width: int = 1) -> list[Any]:
         """The state of each member."""
         assert isinstance(memory, Memories)

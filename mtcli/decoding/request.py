@@ -37,3 +37,5 @@ class Request:
     """What may not be predicted; an earlier rule prevails where a later one would leave nothing."""
     required: Required | None = None
     """Words that must be in the translation; only beam search with banks obeys."""
+    source: Sequence[int] = ()
+    """The source tokens without EOS, to read the sentence once more; only the coverage penalty does."""

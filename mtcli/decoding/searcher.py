@@ -88,7 +88,7 @@ class Searcher:
         limit = ceil(self.settings.max_output_ratio * len(part.tokens)) + EXTRA_OUTPUT
         limit = min(limit, self.model.longest_target or limit)
         minimum = min(ceil(self.settings.min_output_ratio * len(part.tokens)), limit - 1)
-        request = Request(limit, seed_of(self.settings.sampling_seed, part.text), minimum)
+        request = Request(limit, seed_of(self.settings.sampling_seed, part.text), minimum, source=part.tokens)
         return self.wishes.added(request, part, self.model.longest_target) if self.wishes else request
 
     def close(self) -> None:

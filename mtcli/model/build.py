@@ -40,6 +40,11 @@ def longest(settings: ModelSettings) -> int | None:
     return settings.max_positions if bounded else None
 
 
+def supports_attention(settings: ModelSettings) -> bool:
+    """Whether such a model says how it looks at its source."""
+    return plan_of(settings).supports_attention(settings)
+
+
 def plan_of(settings: ModelSettings) -> type[Plan]:
     """How models of this architecture are put together."""
     plan: type[Plan] = catalog.load("architecture", settings.architecture)

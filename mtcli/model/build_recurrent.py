@@ -54,6 +54,11 @@ class RecurrentPlan(Plan):
             yield f"alignment {settings.alignment!r} needs one of Luong's attentions, not {settings.cross_attention}"
 
     @classmethod
+    def supports_attention(cls, settings: ModelSettings) -> bool:
+        """Whether the decoder scores the memory's vectors."""
+        return decoder_kind(settings).score is not None
+
+    @classmethod
     def assemble(cls, settings: ModelSettings, source_size: int, target_size: int) -> Recurrent:
         """Every part of a recurrent model, put together."""
         source_table, target_table, output = tables(settings, source_size, target_size)

@@ -55,6 +55,11 @@ class TransformerPlan(Plan):
         yield from misplaced(settings)
 
     @classmethod
+    def supports_attention(cls, settings: ModelSettings) -> bool:
+        """Whether the cross-attention has weights."""
+        return mechanism(settings, "cross_attention").supports_weights
+
+    @classmethod
     def assemble(cls, settings: ModelSettings, source_size: int, target_size: int) -> Transformer:
         """Every part of a Transformer, put together."""
         source_table, target_table, output = tables(settings, source_size, target_size)

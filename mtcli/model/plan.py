@@ -29,5 +29,10 @@ class Plan(ABC):
 
     @classmethod
     @abstractmethod
+    def supports_attention(cls, settings: ModelSettings) -> bool:
+        """Whether the model will say how it looks at its source; asked as `choices` is."""
+
+    @classmethod
+    @abstractmethod
     def assemble(cls, settings: ModelSettings, source_size: int, target_size: int) -> Seq2Seq[Any]:
         """The model for vocabularies of these sizes."""

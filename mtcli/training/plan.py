@@ -13,7 +13,7 @@ from mtcli.data.corpus import Account, open_corpora
 from mtcli.decoding.contradiction import refuse_impossible as refuse_impossible_search
 from mtcli.device import choose_device, choose_precision, use_processor
 from mtcli.errors import UsageError
-from mtcli.model.build import longest, refuse_impossible
+from mtcli.model.build import longest, refuse_impossible, supports_attention
 from mtcli.settings import Recipe
 from mtcli.training.observer import Observer
 
@@ -100,8 +100,10 @@ def refuse_unplaceable(recipe: Recipe) -> None:
 
 def refuse_undecodable(recipe: Recipe) -> None:
     """Raise `UsageError` if validation, or translation after training, cannot decode as the recipe says."""
-    refuse_impossible_search(recipe.decoding.decoding, recipe.decoding)
-    refuse_impossible_search(recipe.training.validation_decoding, recipe.decoding.model_copy(update={"n_best": 1}))
+    decoding, attention = recipe.decoding, supports_attention(recipe.model)
+    refuse_impossible_search(decoding.decoding, decoding, attention)
+    validation = decoding.model_copy(update={"n_best": 1})
+    refuse_impossible_search(recipe.training.validation_decoding, validation, attention)
 
 
 def count(plan: Recipe) -> int:

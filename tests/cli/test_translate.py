@@ -114,6 +114,7 @@ def test_sampling_repeats_itself_until_the_seed_changes(mtcli: Mtcli, model: Pat
 STRATEGIES = {
     "diverse": "--diversity-groups 2 --beam-size 4 --diversity-strength 3",
     "patient": "--beam-size 3 --beam-patience 0 --length-normalization gnmt --length-penalty 0.6",
+    "covering": "--beam-size 3 --coverage-penalty 0.5",
     "filtered": "--decoding sample --min-p 0.1 --epsilon-cutoff 0.01",
     "mbr": "--decoding mbr --mbr-samples 8 --mbr-utility bleu",
 }

@@ -33,6 +33,12 @@ WRONG = {
     "translate -m MODEL --beam-size 4 --top-k 10": "--top-k means nothing in beam decoding",
     "translate -m MODEL --sample --beam-size 3": "--beam-size means nothing in sample decoding",
     "translate -m MODEL --greedy --length-penalty 2": "--length-penalty means nothing in greedy decoding",
+    "translate -m MODEL --greedy --coverage-penalty 0.2": "--coverage-penalty means nothing in greedy decoding",
+    "translate -m MODEL --coverage-penalty -1": "greater than or equal to 0",
+    "train -o NEW --train x --valid y -s en -t de --preset tiny --cross-attention linformer"
+    " --coverage-penalty 1": "needs weights of source tokens",
+    "train -o NEW --train x --valid y -s en -t de --preset tiny --architecture recurrent --cross-attention none"
+    " --decoding greedy --validation-decoding beam --coverage-penalty 1": "needs weights of source tokens",
     "translate -m MODEL --mbr-samples 3": "choose --decoding mbr",
     "translate -m MODEL --decoding mbr --mbr-utility blue": "did you mean 'bleu'?",
     "translate -m MODEL --decoding mbr --n-best 20 --format tsv": "--mbr-samples of at least 20",

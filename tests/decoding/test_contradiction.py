@@ -12,14 +12,15 @@ from mtcli.decoding.contradiction import refuse_contradictions
 from mtcli.decoding.translator import Translator
 from mtcli.errors import UsageError
 from mtcli.settings import DecodingSettings, strategies_of
+from tests.decoding.test_evidence import Looking
 from tests.decoding.test_translator import Letters
-from tests.decoding.toys import Table
 
 CHANGES: dict[str, tuple[dict[str, Any], Any]] = {
     "beam_size": ({}, 1),
     "length_normalization": ({}, "none"),
     "length_penalty": ({}, 0.0),
     "beam_patience": ({}, 0.0),
+    "coverage_penalty": ({}, 9.0),
     "diversity_groups": ({}, 5),
     "diversity_strength": ({"diversity_groups": 5}, 3.0),
     "temperature": ({}, 3.0),
@@ -38,7 +39,7 @@ LINES = [f"{first}{second}{first} {first}" for first in "abcdef" for second in "
 
 
 def texts(settings: DecodingSettings) -> list[str]:
-    translator = Translator(Table(9, 5), Letters(), settings, torch.device("cpu"))
+    translator = Translator(Looking(9, 5), Letters(), settings, torch.device("cpu"))
     return [translation.text for translation in translator.translate(LINES)]
 
 
@@ -77,9 +78,9 @@ def test_every_strategy_reads_the_settings_that_name_none(strategy):
     assert DecodingSettings.model_fields.keys() - SPECIAL <= READ
 
 
-def reasons(settings: DecodingSettings, *typed: str) -> tuple[str, ...]:
+def reasons(settings: DecodingSettings, *typed: str, attention: bool = True) -> tuple[str, ...]:
     with pytest.raises(UsageError) as raised:
-        refuse_contradictions(settings, {"decoding", *typed})
+        refuse_contradictions(settings, {"decoding", *typed}, attention)
     assert raised.value.message == "these decoding settings contradict each other"
     return raised.value.details
 
@@ -101,10 +102,13 @@ def test_what_beam_search_itself_would_ignore_is_named():
 
 
 def test_what_cannot_be_done_is_named_with_the_rest():
-    wanted = DecodingSettings(n_best=9, beam_size=4, diversity_groups=3)
-    assert [line.split(";")[0] for line in reasons(wanted, "top_k")] == [
+    wanted = DecodingSettings(n_best=9, beam_size=4, diversity_groups=3, coverage_penalty=1)
+    assert [line.split(";")[0] for line in reasons(wanted, "top_k", attention=False)] == [
         "- --top-k means nothing in beam decoding",
         "- a beam of 4 cannot find 9 translations",
         "- a beam of 4 cannot be divided into 3 groups",
+        "- --coverage-penalty needs weights of source tokens, which this model does not have",
     ]
+    assert len(reasons(wanted, "top_k")) == 3
+    refuse_contradictions(wanted.model_copy(update={"decoding": "greedy", "n_best": 1}), {"decoding"}, False)
     assert "--mbr-samples of at least 17" in reasons(DecodingSettings(decoding="mbr", n_best=17))[0]

@@ -11,7 +11,7 @@ from mtcli.decoding.beam import beam_search
 from mtcli.decoding.ensemble import Ensemble, linear, log_linear
 from mtcli.decoding.sampling import greedy
 from mtcli.decoding.scorer import score_pairs
-from mtcli.layout import BOS, EOS
+from mtcli.layout import BOS, EOS, Batch
 from mtcli.settings import DecodingSettings
 from tests.decoding.toys import Table, log_softmax, run
 from tests.laws import models
@@ -79,3 +79,16 @@ def test_a_step_is_the_mean_of_a_naive_loop(mix):
     else:
         total = sum(math.exp(a + b) ** 0.5 for a, b in zip(*first, strict=True))
         assert score == pytest.approx(math.log((ends[0] * ends[1]) ** 0.5 / total))
+
+
+@torch.no_grad()
+def test_an_ensemble_looks_where_its_members_look_on_average():
+    pair = Batch.of(SOURCES, models.sentences(4, [3, 5, 0]))
+    looks = [member.attention(pair).tolist() for member in members(3)]
+    found = Ensemble(members(3), linear).attention(pair)
+    for row, source in enumerate(SOURCES):
+        for t in range(found.shape[1]):
+            for s in range(len(source) + 1):
+                assert float(found[row, t, s]) == pytest.approx(sum(each[row][t][s] for each in looks) / 3)
+    assert not Ensemble([*members(2), Table(9, 0)], linear).supports_attention
+    assert Ensemble(members(2), linear).supports_attention

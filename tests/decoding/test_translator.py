@@ -81,9 +81,9 @@ def test_line_breaks_of_the_model_become_spaces():
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_batches_keep_to_the_budget(strategy):
-    ready = translator(decoding=strategy, batch_tokens=100, beam_size=3)
+    ready = translator(decoding=strategy, batch_tokens=100, beam_size=16)
     shapes = []
-    encode, width = ready.model.encode, {"beam": 3, "mbr": 4}.get(strategy, 1)
+    encode, width = ready.model.encode, {"beam": 16, "mbr": 4}.get(strategy, 1)
 
     def spy(source, rows):
         shapes.append(tuple(source.shape))

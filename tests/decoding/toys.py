@@ -104,7 +104,8 @@ def unpad(tokens: Tensor, rows: Rows) -> list[Tokens]:
 
 def run(strategy, model, sources, limits, settings: DecodingSettings, seeds=None) -> list[list[Hypothesis]]:
     """Search for translations of token lists without EOS."""
-    requests = [Request(*pair) for pair in zip(limits, seeds or [0] * len(sources), strict=True)]
+    given = zip(limits, seeds or [0] * len(sources), sources, strict=True)
+    requests = [Request(limit, seed, source=source) for limit, seed, source in given]
     return asked(strategy, model, sources, requests, settings)
 
 

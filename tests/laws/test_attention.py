@@ -11,6 +11,7 @@ from torch import Tensor
 from mtcli.layout import Batch
 from mtcli.model.attention.mechanism import Mechanism
 from mtcli.model.attention.recurrent import Look
+from mtcli.model.build import supports_attention
 from mtcli.model.recurrent import Recurrent
 from mtcli.model.seq2seq import Seq2Seq
 from mtcli.settings import ModelSettings
@@ -30,6 +31,7 @@ def test_a_model_declares_whether_it_has_weights() -> None:
         if len(models.changes(settings)) <= 2:
             supported = models.model(settings).supports_attention
             assert supported == (settings.cross_attention not in WITHOUT), models.name(settings)
+            assert supported == supports_attention(settings)
 
 
 @SUPPORTED
