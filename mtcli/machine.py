@@ -18,7 +18,7 @@ from mtcli.device import DTYPE
 Clock = Callable[[], float]
 """Tells seconds."""
 
-LONG_ENOUGH = 0.3
+LONG_ENOUGH = 0.5
 """Seconds of products among which the fastest is looked for."""
 
 
@@ -42,9 +42,10 @@ def processor_name(device: torch.device) -> str:
 def matmul_rate(precision: str, device: torch.device, clock: Clock, size: int = 0) -> float:
     """Operations per second of a large product in `precision`, which may be int8: the fastest of at least three.
 
-    A multiply-add counts 2. On a processor one thread computes. `size` 0 is large enough for either.
+    A multiply-add counts 2. On a processor one thread computes. The size of the matrices is chosen by default such
+    that larger ones are no faster; on a processor that others use too, short products find a quiet moment.
     """
-    size = size or (1024 if device.type == "cpu" else 8192)
+    size = size or (512 if device.type == "cpu" else 8192)
     multiply, a, b = operands(precision, device, size)
     seconds: list[float] = []
     with one_thread():

@@ -104,7 +104,7 @@ def test_memory_that_was_given_back_counts_and_so_does_that_of_children(monkeypa
         child.communicate(b"\n")
     (of_child,) = found["workers"]
     assert 80_000_000 < of_child < 160_000_000
-    assert found["this_process"] == machine.resident_peak("self")
+    assert 0 < found["this_process"] <= machine.resident_peak("self")
     assert found["all"] == found["this_process"] + of_child
 
 

@@ -81,7 +81,7 @@ def test_people_get_one_line_for_each_figure(mtcli: Mtcli, model: Path, text: Pa
 
 
 def test_workers_share_the_work_and_the_peak_is_theirs(mtcli: Mtcli, model: Path, text: Path) -> None:
-    flags = ["--workers", 2, "--batch-tokens", 64, "--precision", "int8", *QUICK]
+    flags = ["--workers", 2, "--batch-tokens", 64, "--greedy", "--precision", "int8", *QUICK]
     facts = found(mtcli("bench", "translate", "-m", model, text, *flags, "--json"))
     assert (facts["precision"], facts["workers"]) == ("int8", 2)
     assert len(facts["peak_memory_bytes"]["workers"]) == 2
