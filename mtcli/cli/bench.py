@@ -90,6 +90,7 @@ def measured(loaded: Loaded, lines: Sequence[str], repeats: int, latency_lines: 
     return {
         **circumstances(loaded),
         "width": wide,
+        "repeats": repeats,
         "sentences": len(lines),
         "target_tokens": tokens,
         **throughput(laps, len(lines), tokens),
@@ -146,6 +147,7 @@ def readable(found: Mapping[str, Any]) -> dict[str, Any]:
         "decoding": f"{found['decoding']['decoding']}, {found['width']} wide, {found['precision']}",
         "sentences": found["sentences"],
         "target tokens": found["target_tokens"],
+        "repeats": found["repeats"],
         **{way.replace("_", " "): rates(found[way]) for way in ("text_to_text", "tokens_to_tokens")},
         "one line alone": in_milliseconds(late) if late else "-",
         "peak memory": in_megabytes(memory) if memory else "-",

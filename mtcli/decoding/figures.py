@@ -88,7 +88,10 @@ def model_flops(
 
 
 def share(flops: int, laps: Sequence[Lap], best: float, processors: int) -> dict[str, Any]:
-    """Operations per second from tokens to tokens, beside the `best` that each of the `processors` can do."""
+    """Operations per second from tokens to tokens, beside the `best` that each of the `processors` can do.
+
+    All operations count alike, also those of attention, which are in floating point where the matrices are in int8.
+    """
     rate = flops / statistics.median([lap.tokens for lap in laps])
     return {
         "model_flops": flops,

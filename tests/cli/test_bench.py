@@ -38,7 +38,7 @@ def test_json_has_every_figure(mtcli: Mtcli, model: Path, text: Path) -> None:
     assert facts["decoding"]["decoding"] == "beam"
     assert facts["versions"].keys() == {"mtcli", "torch", "python"}
     assert facts["processor"]
-    assert (facts["sentences"], len(facts["latency"]["seconds"])) == (6, 3)
+    assert (facts["sentences"], facts["repeats"], len(facts["latency"]["seconds"])) == (6, 2, 3)
     for way in ("text_to_text", "tokens_to_tokens"):
         assert len(facts[way]["seconds"]) == 2
         for unit, amount in (("sentences", 6), ("target_tokens", facts["target_tokens"])):
@@ -70,7 +70,7 @@ def test_people_get_one_line_for_each_figure(mtcli: Mtcli, model: Path, text: Pa
     labels = [line.strip().split(":")[0] for line in done.lines]
     rates = ["sentences/s", "target tokens/s"]
     assert labels == [
-        *("model", "processor", "threads", "workers", "decoding", "sentences", "target tokens"),
+        *("model", "processor", "threads", "workers", "decoding", "sentences", "target tokens", "repeats"),
         *("text to text", *rates, "tokens to tokens", *rates),
         *("one line alone", "peak memory", "share of the matmul peak"),
     ]
