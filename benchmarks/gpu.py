@@ -23,7 +23,6 @@ from typing import Any
 
 import measure
 import torch
-from flops import training_flops
 
 from mtcli import recipe as recipes
 from mtcli.data import tokenizer as tokenizers
@@ -32,6 +31,7 @@ from mtcli.data.corpus import Account, open_corpora
 from mtcli.data.encoded import Encoded, encode
 from mtcli.layout import Batch
 from mtcli.model.build import build
+from mtcli.model.flops import training_flops
 from mtcli.settings import Recipe, TokenizerSettings
 from mtcli.training.loop import groups, train_step
 from mtcli.training.optimizer import adamw

@@ -18,7 +18,16 @@ BLOCK = re.compile(r"^```sh test\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 SHORTER = " --max-steps 20 --validate-every 20 --validation-lines 20 --save-every 5"
 """Appended to every `mtcli train`: a later flag overrides an earlier one."""
 
-RESULTS = ("translate", "eval", "score", "info", "tokenizer encode", "tokenizer decode", "data check")
+RESULTS = (
+    "translate",
+    "eval",
+    "score",
+    "info",
+    "tokenizer encode",
+    "tokenizer decode",
+    "data check",
+    "bench translate",
+)
 """The commands that print results."""
 
 

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 from typer.exceptions import Abort, TyperException
 
-from mtcli.cli import average, data, evaluate, info, score, tokenizer, train, translate
+from mtcli.cli import average, bench, data, evaluate, info, score, tokenizer, train, translate
 from mtcli.cli.streams import silence
 from mtcli.errors import InterruptedRun, ResourceError, UsageError, UserError
 
@@ -34,6 +34,7 @@ app.command("info")(info.info)
 app.command("average")(average.average)
 app.add_typer(tokenizer.app, name="tokenizer")
 app.add_typer(data.app, name="data")
+app.add_typer(bench.app, name="bench")
 
 
 @app.callback(invoke_without_command=True)

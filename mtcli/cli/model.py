@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mtcli.errors import ModelError, UsageError
-from mtcli.settings import DecodingSettings
+from mtcli.settings import DecodingSettings, ModelSettings
 
 if TYPE_CHECKING:
     import torch
@@ -47,6 +47,10 @@ class Loaded:
     device: torch.device
     decoding: DecodingSettings
     workers: int
+    precision: str
+    """The one that `auto` stands for, if that was asked for."""
+    members: tuple[ModelSettings, ...]
+    """What each model of an ensemble is, or the one model."""
 
 
 def load(
@@ -65,11 +69,13 @@ def load(
     use_processor(typed.get("threads", 0))
     device = choose_device(typed.get("device", "auto"))
     precision = precision_for(precision, device)
-    restored = joined([ready(restore(model, device), precision, device) for model in models], ensemble)
+    members = [ready(restore(model, device), precision, device) for model in models]
+    restored = joined(members, ensemble)
     flags = {name: value for name, value in typed.items() if name not in MACHINE}
     decoding: DecodingSettings = settings_of("decoding", restored.recipe, flags)
     refuse_contradictions(decoding, flags, restored.model.supports_attention)
-    return Loaded(restored, device, decoding, workers_for(workers, device))
+    kinds = tuple(member.recipe.model for member in members)
+    return Loaded(restored, device, decoding, workers_for(workers, device), precision, kinds)
 
 
 def precision_for(name: str, device: torch.device) -> str:

@@ -72,6 +72,14 @@ WRONG = {
     "eval -m MODEL CORPUS/test.en CORPUS/test.de --metrics blue": "did you mean 'bleu'?",
     "eval -i CORPUS/test.de CORPUS/test.de --metrics blue": "did you mean 'bleu'?",
     "score -m MODEL - -": "only one of the two files can be stdin",
+    "bench translate -m MODEL": "missing argument",
+    "bench translate CORPUS/test.en": "missing option '--model'",
+    "bench translate -m MODEL CORPUS/test.en --repeats 0": "--repeats",
+    "bench translate -m MODEL CORPUS/test.en --latency-lines -1": "--latency-lines",
+    "bench translate -m MODEL CORPUS/test.en --greedy --decoding beam": "contradict",
+    "bench translate -m MODEL CORPUS/test.en --greedy --beam-size 3": "--beam-size means nothing in greedy decoding",
+    "bench translate -m MODEL CORPUS/test.en --ensemble linear": "--ensemble means nothing with one model",
+    "bench translate -m MODEL CORPUS/test.en --precision int4": "there is no precision 'int4'",
     "average MODEL MODEL --last 2 -o NEW": "--last",
     "average MODEL --last 0 -o NEW": "--last",
     "tokenizer train CORPUS/train -o NEW": "the languages are missing",
@@ -114,7 +122,7 @@ def assert_refused(done: Done, code: int) -> None:
     assert "Traceback" not in done.err
 
 
-@pytest.mark.parametrize("group", [[], ["tokenizer"], ["data"]])
+@pytest.mark.parametrize("group", [[], ["tokenizer"], ["data"], ["bench"]])
 def test_without_a_verb_it_shows_the_help(group: list[str], mtcli: Mtcli) -> None:
     done = mtcli(*group)
     assert done.code == 2

@@ -1,0 +1,102 @@
+"""What a measurement says of the machine: its processor, its best speed at arithmetic, the memory that was taken."""
+
+from __future__ import annotations
+
+import multiprocessing
+import platform
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mtcli.device import DTYPE
+
+Clock = Callable[[], float]
+"""Tells seconds."""
+
+LONG_ENOUGH = 0.5
+"""Seconds of products among which the fastest is looked for."""
+
+
+def now(device: torch.device) -> float:
+    """Seconds on a clock that never goes back, read when the device has done all that it was told."""
+    if device.type != "cpu":
+        torch.accelerator.synchronize(device)
+    return time.perf_counter()
+
+
+def processor_name(device: torch.device) -> str:
+    """What the maker calls it."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    facts = Path("/proc/cpuinfo")
+    lines = facts.read_text(encoding="utf-8").split("\n") if facts.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def matmul_rate(precision: str, device: torch.device, clock: Clock, size: int = 0) -> float:
+    """Operations per second of a large product in `precision`, which may be int8: the fastest of at least three.
+
+    A multiply-add counts 2. On a processor one thread computes. The size of the matrices is chosen by default such
+    that larger ones are no faster; on a processor that others use too, short products find a quiet moment.
+    """
+    size = size or (512 if device.type == "cpu" else 8192)
+    multiply, a, b = operands(precision, device, size)
+    seconds: list[float] = []
+    with one_thread():
+        begun = clock()
+        while len(seconds) < 3 or clock() - begun < LONG_ENOUGH:
+            started = clock()
+            multiply(a, b)
+            seconds.append(clock() - started)
+    return 2 * size**3 / min(seconds)
+
+
+def operands(
+    precision: str, device: torch.device, size: int
+) -> tuple[Callable[[Tensor, Tensor], Tensor], Tensor, Tensor]:
+    """A product and two square matrices for it."""
+    if precision == "int8":
+        a, b = (torch.randint(-127, 128, (size, size), dtype=torch.int8, device=device) for _ in range(2))
+        return torch._int_mm, a, b.t()  # the order in which int8 weights are stored
+    a, b = (torch.randn(size, size, device=device).to(DTYPE[precision]) for _ in range(2))
+    return torch.mm, a, b
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let a processor compute with one thread for a while."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def peak_memory(device: torch.device) -> dict[str, Any] | None:
+    """The most bytes taken so far: on a GPU by PyTorch, else resident in this process and in its living children.
+
+    Pages that processes share count in each of them. None where the system does not tell: only Linux does.
+    """
+    if device.type == "cuda":
+        return {"all": torch.cuda.max_memory_allocated(device)}
+    own = resident_peak("self")
+    if own is None:
+        return None
+    pids = [str(child.pid) for child in multiprocessing.active_children()]
+    workers = [peak for pid in pids if (peak := resident_peak(pid)) is not None]
+    return {"all": own + sum(workers), "this_process": own, "workers": workers}
+
+
+def resident_peak(process: str) -> int | None:
+    """The most bytes of a process, by number or "self", that were ever in memory at once."""
+    status = Path(f"/proc/{process}/status")
+    if not status.exists():
+        return None
+    return int(status.read_text(encoding="utf-8").partition("VmHWM:")[2].split()[0]) * 1024
