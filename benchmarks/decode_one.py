@@ -37,7 +37,7 @@ class Mtcli:
         from mtcli.decoding.translator import Translator
 
         workers, threads = args.threads
-        typed = {"decoding": "beam" if args.beam > 1 else "greedy", "beam_size": args.beam, "n_best": 1}
+        typed = {"decoding": "beam", "beam_size": args.beam} if args.beam > 1 else {"decoding": "greedy"}
         typed |= {"device": "cpu", "threads": threads}
         loaded = load([args.model], typed, precision=args.type, workers=workers)
         self.tokenizer = loaded.restored.tokenizer
