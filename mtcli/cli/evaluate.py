@@ -45,8 +45,9 @@ def evaluate(
 
     if bool(model) == (hypotheses is not None):
         raise UsageError("give either a model with -m or translations with -i", ONE_FILE)
-    if ensemble and not model:
-        raise UsageError("--ensemble means nothing without a model", ONE_FILE)
+    for name, chosen in (("ensemble", ensemble), ("precision", precision != "fp32"), ("workers", workers)):
+        if chosen and not model:
+            raise UsageError(f"--{name} means nothing without a model", ONE_FILE)
     if len(files) != (2 if model else 1):
         raise UsageError(f"{len(files)} files were given instead of {2 if model else 1}", ONE_FILE)
 

@@ -49,8 +49,9 @@ class Workers(Generic[Job, Result]):
     def close(self) -> None:
         """End the processes, and what they are still at."""
         if self.pool:
+            workers = [*(self.pool._processes or {}).values()]  # Python 3.14 has kill_workers
             self.pool.shutdown(wait=False, cancel_futures=True)
-            for worker in multiprocessing.active_children():
+            for worker in workers:
                 worker.kill()
 
 

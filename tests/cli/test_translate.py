@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from mtcli.decoding.workers import possible
+from mtcli.device import bf16_speedup
 from tests.cli.conftest import Mtcli
 
 LONG = b"The old woman is reading a book. " * 31_000  # about 1 MB
@@ -140,6 +142,31 @@ def test_lists_of_mbr_are_sorted_by_expected_utility(mtcli: Mtcli, model: Path) 
         assert scores == sorted(scores, reverse=True)
         assert all(0 < score <= 100 for score in scores)
         assert all(found["log_prob"] < 0 for found in entry["translations"])
+
+
+@pytest.mark.skipif(not possible(), reason="this system cannot fork")
+def test_workers_change_nothing(mtcli: Mtcli, model: Path, corpus: Path, tmp_path: Path) -> None:
+    flags, files = ["-m", model, "--batch-tokens", 100], [corpus / "test.en", corpus / "test.de"]
+    expected = mtcli("translate", *flags, "--workers", 1, files[0])
+    assert (expected.code, len(expected.lines)) == (0, 20)
+    assert mtcli("translate", *flags, "--workers", 2, files[0]) == expected
+    assert mtcli("eval", *flags, "--workers", 2, *files, "-o", tmp_path / "out").code == 0
+    assert (tmp_path / "out").read_text(encoding="utf-8") == expected.out
+
+
+@pytest.mark.parametrize(("precision", "error"), [("bf16", 0.01), ("fp16", 0.001), ("int8", 0.01), ("auto", 0.01)])
+def test_other_precisions_change_little(
+    precision: str, error: float, mtcli: Mtcli, model: Path, corpus: Path
+) -> None:
+    if precision == "bf16" and bf16_speedup() is None:
+        pytest.skip("this processor cannot compute in bf16")
+    source, flags = corpus / "test.en", ["-m", model, "--precision", precision, "--device", "cpu"]
+    done = mtcli("translate", *flags, source)
+    assert (done.code, len(done.lines)) == (0, 20), done.err
+    pairs = ["score", "-m", model, source, corpus / "test.de"]
+    exact, found = ([float(line) for line in mtcli(*pairs, *more).lines] for more in ([], flags[2:]))
+    assert found == pytest.approx(exact, rel=error)
+    assert precision == "auto" or found != exact
 
 
 def test_a_missing_file_is_named(mtcli: Mtcli, model: Path, tmp_path: Path) -> None:
