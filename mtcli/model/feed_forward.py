@@ -36,7 +36,7 @@ class FeedForward(nn.Module):
         mixed: Tensor = self.narrow(self.dropout(self.bend(self.widen(x))))
         return mixed
 
-    def bend(self, x: Float[Tensor, "b t w"]) -> Float[Tensor, "b t f"]:
+    def bend(self, x: Float[Tensor, "*n w"]) -> Float[Tensor, "*n f"]:
         """The non-linearity."""
         return torch.relu(x)
 
@@ -44,7 +44,7 @@ class FeedForward(nn.Module):
 class GeluFeedForward(FeedForward):
     """`W2 gelu(W1 x + b1) + b2`, `gelu(x) = x P(X <= x)` for a standard normal X (Hendrycks & Gimpel 2016)."""
 
-    def bend(self, x: Float[Tensor, "b t w"]) -> Float[Tensor, "b t f"]:
+    def bend(self, x: Float[Tensor, "*n w"]) -> Float[Tensor, "*n f"]:
         """The non-linearity."""
         return gelu(x)
 
@@ -57,7 +57,7 @@ class SwigluFeedForward(FeedForward):
 
     parts = 2
 
-    def bend(self, x: Float[Tensor, "b t w"]) -> Float[Tensor, "b t f"]:
+    def bend(self, x: Float[Tensor, "*n w"]) -> Float[Tensor, "*n f"]:
         """The non-linearity: one half is the gate of the other."""
         gate, value = x.chunk(2, dim=-1)
         return silu(gate) * value

@@ -146,7 +146,9 @@ def with_room(
         if state.length == slots:
             state = roomier(state)
         state.past[:, :, state.length] = 0
-        return state, torch.full((len(state.past), 1), state.length, device=state.past.device), state.past[:1]
+        free = torch.full((len(state.past), 1), state.length, device=state.past.device)
+        # All that go on see the same; those that have ended may see less.
+        return state, free, state.past.amax(0, keepdim=True)
     empty = state.past.amax(1) < 0
     if int(empty.sum(-1).min()) < width:
         return with_room(roomier(state))
