@@ -11,7 +11,8 @@ import pytest
 from tests.cli.conftest import Done, Mtcli, write
 from tests.cli.test_usage import assert_refused
 
-QUICK = ("--repeats", 2, "--latency-lines", 3)
+QUICK = ("--repeats", 2, "--latency-lines", 2)
+ONCE = ("--greedy", "--repeats", 1, "--latency-lines", 0)
 
 
 @pytest.fixture(autouse=True)
@@ -21,7 +22,7 @@ def small_products(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def text(corpus: Path, tmp_path: Path) -> Path:
-    lines = (corpus / "test.en").read_text(encoding="utf-8").split("\n")[:6]
+    lines = (corpus / "test.en").read_text(encoding="utf-8").split("\n")[:3]
     return write(tmp_path / "some.en", [lines[0], "", *lines[1:], " \t"])
 
 
@@ -38,10 +39,10 @@ def test_json_has_every_figure(mtcli: Mtcli, model: Path, text: Path) -> None:
     assert facts["decoding"]["decoding"] == "beam"
     assert facts["versions"].keys() == {"mtcli", "torch", "python"}
     assert facts["processor"]
-    assert (facts["sentences"], facts["repeats"], len(facts["latency"]["seconds"])) == (6, 2, 3)
+    assert (facts["sentences"], facts["repeats"], len(facts["latency"]["seconds"])) == (3, 2, 2)
     for way in ("text_to_text", "tokens_to_tokens"):
         assert len(facts[way]["seconds"]) == 2
-        for unit, amount in (("sentences", 6), ("target_tokens", facts["target_tokens"])):
+        for unit, amount in (("sentences", 3), ("target_tokens", facts["target_tokens"])):
             spread = facts[way][f"{unit}_per_second"]
             assert 0 < spread["low"] <= spread["median"] <= spread["high"]
             assert spread["high"] == pytest.approx(amount / min(facts[way]["seconds"]))
@@ -57,7 +58,7 @@ def test_json_has_every_figure(mtcli: Mtcli, model: Path, text: Path) -> None:
 
 
 def test_tokens_are_those_of_the_translations(mtcli: Mtcli, model: Path, text: Path) -> None:
-    facts = found(mtcli("bench", "translate", "-m", model, text, *QUICK, "--greedy", "--json"))
+    facts = found(mtcli("bench", "translate", "-m", model, text, *ONCE, "--json"))
     told = mtcli("translate", "-m", model, "--greedy", "--format", "jsonl", text)
     pieces = [found["pieces"] for line in told.lines for found in json.loads(line)["translations"]]
     assert facts["target_tokens"] == sum(map(len, pieces))
@@ -81,7 +82,7 @@ def test_people_get_one_line_for_each_figure(mtcli: Mtcli, model: Path, text: Pa
 
 
 def test_workers_share_the_work_and_the_peak_is_theirs(mtcli: Mtcli, model: Path, text: Path) -> None:
-    flags = ["--workers", 2, "--batch-tokens", 64, "--greedy", "--precision", "int8", *QUICK]
+    flags = ["--workers", 2, "--batch-tokens", 20, "--precision", "int8", *ONCE]
     facts = found(mtcli("bench", "translate", "-m", model, text, *flags, "--json"))
     assert (facts["precision"], facts["workers"]) == ("int8", 2)
     assert len(facts["peak_memory_bytes"]["workers"]) == 2
@@ -93,7 +94,7 @@ def test_workers_share_the_work_and_the_peak_is_theirs(mtcli: Mtcli, model: Path
 
 def test_an_ensemble_works_twice_as_hard(mtcli: Mtcli, model: Path, text: Path) -> None:
     one, two = (
-        found(mtcli("bench", "translate", *models, text, *QUICK, "--json"))
+        found(mtcli("bench", "translate", *models, text, *ONCE, "--json"))
         for models in (["-m", model], ["-m", model, "-m", model])
     )
     assert (one["models"], two["models"]) == (1, 2)
@@ -106,7 +107,7 @@ def test_what_there_is_no_figure_for_has_a_dash(
 ) -> None:
     monkeypatch.setattr("mtcli.decoding.figures.countable", lambda settings: False)
     monkeypatch.setattr("mtcli.machine.resident_peak", lambda process: None)
-    flags = ["bench", "translate", "-m", model, text, "--repeats", 1, "--latency-lines", 0]
+    flags = ["bench", "translate", "-m", model, text, *ONCE]
     facts = found(mtcli(*flags, "--json"))
     assert [facts[key] for key in ("latency", "peak_memory_bytes", "arithmetic")] == [None] * 3
     assert [line.split(": ")[1] for line in mtcli(*flags).lines[-3:]] == ["-"] * 3
