@@ -109,6 +109,6 @@ def test_what_cannot_be_done_is_named_with_the_rest():
         "- a beam of 4 cannot be divided into 3 groups",
         "- --coverage-penalty needs weights of source tokens, which this model does not have",
     ]
-    assert len(reasons(wanted, "top_k")) == 4
+    assert len(reasons(wanted, "top_k")) == 3
     refuse_contradictions(wanted.model_copy(update={"decoding": "greedy", "n_best": 1}), {"decoding"}, False)
     assert "--mbr-samples of at least 17" in reasons(DecodingSettings(decoding="mbr", n_best=17))[0]
