@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from mtcli.model.transformer import Transformer
 from tests.cli.conftest import Done, Mtcli
 
 WRONG = {
@@ -116,6 +117,16 @@ def test_it_says_what_is_wrong(line: str, mtcli: Mtcli, model: Path, corpus: Pat
     assert_refused(done, 2)
     assert WRONG[line] in done.err
     assert not (tmp_path / "new" / "checkpoints").exists()
+
+
+def test_a_model_without_weights_cannot_be_asked_what_it_covers(
+    mtcli: Mtcli, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Transformer, "supports_attention", False)
+    done = mtcli("translate", "-m", model, "--coverage-penalty", 0.2, "--temperature", 2, stdin=b"Hello\n")
+    assert_refused(done, 2)
+    assert "--coverage-penalty needs weights of source tokens, which this model does not have" in done.err
+    assert "--temperature means nothing in beam decoding" in done.err
 
 
 def assert_refused(done: Done, code: int) -> None:
