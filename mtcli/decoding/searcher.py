@@ -29,6 +29,10 @@ FEW = 8
 """Hypotheses of a sentence that do not count against `batch_tokens`; where there are more, sentences are fewer."""
 
 
+SHARE = 256
+"""Source tokens that are decoded together at least, even if other workers have nothing to do."""
+
+
 @dataclass(frozen=True)
 class Part:
     """A line, or a part of a very long one, and its source tokens without EOS."""
@@ -62,14 +66,19 @@ class Searcher:
     def search_all(self, parts: Sequence[Part]) -> list[list[Hypothesis]]:
         """The hypotheses of each part."""
         results: list[list[Hypothesis]] = [[] for _ in parts]
-        budget = FEW * self.settings.batch_tokens // max(FEW, width(self.settings))
-        together = list(batches([len(part.tokens) + 1 for part in parts], budget))
+        lengths = [len(part.tokens) + 1 for part in parts]
+        together = list(batches(lengths, self.budget(sum(lengths))))
         work = [[parts[place] for place in places] for places in together]
         shared = self.workers.map(work) if self.workers and len(work) > 1 else map(self.search, work)
         for places, found in zip(together, shared, strict=True):
             for place, hypotheses in zip(places, found, strict=True):
                 results[place] = hypotheses
         return results
+
+    def budget(self, tokens: int) -> int:
+        """How many of so many source tokens are decoded together: fewer if workers would have nothing to do."""
+        most = FEW * self.settings.batch_tokens // max(FEW, width(self.settings))
+        return min(most, max(SHARE, tokens // (2 * self.workers.count))) if self.workers else most
 
     def search(self, parts: Sequence[Part]) -> list[list[Hypothesis]]:
         """The hypotheses of parts that are searched together."""
