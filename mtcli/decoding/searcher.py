@@ -78,7 +78,7 @@ class Searcher:
     def budget(self, tokens: int) -> int:
         """How many of so many source tokens are decoded together: fewer if workers would have nothing to do."""
         most = FEW * self.settings.batch_tokens // max(FEW, width(self.settings))
-        return min(most, max(SHARE, tokens // (2 * self.workers.count))) if self.workers else most
+        return min(most, max(SHARE, -(-tokens // self.workers.count))) if self.workers else most
 
     def search(self, parts: Sequence[Part]) -> list[list[Hypothesis]]:
         """The hypotheses of parts that are searched together."""
