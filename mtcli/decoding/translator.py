@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from math import ceil
@@ -12,6 +12,7 @@ import torch
 
 from mtcli.catalog import load
 from mtcli.decoding.banks import bank_search
+from mtcli.decoding.contradiction import refuse_required_words
 from mtcli.decoding.hypothesis import Hypothesis
 from mtcli.decoding.inference import at_rest, batches
 from mtcli.decoding.mbr import ranked
@@ -19,7 +20,6 @@ from mtcli.decoding.request import Request
 from mtcli.decoding.splitting import split
 from mtcli.decoding.wishes import Wishes
 from mtcli.decoding.workers import Workers
-from mtcli.errors import UsageError
 from mtcli.layout import EOS, pad
 from mtcli.model.seq2seq import Seq2Seq
 from mtcli.settings import DecodingSettings
@@ -116,12 +116,7 @@ class Translator:
         self.utility = load("utility", settings.mbr_utility)(target_lang) if settings.decoding == "mbr" else None
         self.wishes = wishes
         if wishes and wishes.require_words:
-            if settings.decoding != "beam" or settings.diversity_groups > 1:
-                instead = "diverse groups" if settings.decoding == "beam" else f"{settings.decoding} decoding"
-                raise UsageError(
-                    f"words that a translation must contain need beam search, not {instead}",
-                    "choose --decoding beam with one group, or leave out --require and --terms",
-                )
+            refuse_required_words(settings)
             self.search = bank_search
         self.workers = Workers(self.search_batch, workers) if workers > 1 else None
 
@@ -132,11 +127,6 @@ class Translator:
         """End the worker processes."""
         if self.workers:
             self.workers.close()
-
-    def stream(self, chunks: Iterable[Sequence[str]]) -> Iterator[Translation]:
-        """Translate chunk after chunk, in order; a chunk's translations come before the next chunk is asked for."""
-        for lines in chunks:
-            yield from self.translate(lines)
 
     def translate(self, lines: Sequence[str], prefixes: Sequence[str] = ()) -> list[Translation]:
         """One translation for each line, in order, each beginning with the line's prefix if prefixes are given.
