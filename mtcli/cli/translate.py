@@ -77,7 +77,7 @@ def translate(
     from mtcli.decoding.alignment import pharaoh
     from mtcli.decoding.evidence import Examiner, best_links
 
-    refuse_overwriting(alignments, file)
+    refuse_overwriting(alignments, file, prefixes, forbid_file, terms)
     control = read_control(file, prefixes, forbid, forbid_file, require, terms, ignore_case)
     loaded = load(model, typed, ensemble, precision, workers)
     restored = loaded.restored
