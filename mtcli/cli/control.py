@@ -81,8 +81,18 @@ class Prefixes:
         lines = list(lines_of(path))
         self.texts = [normalize(line) + " " * line[-1:].isspace() for line in lines]
         self.names = str(path), "stdin" if is_stdin(file) else str(file)
-        if not is_stdin(file):
+        if file and not is_stdin(file) and file.is_file():  # of a pipe, what is counted could not be read again
             self.expect(count_lines(str(file)))
+
+    def check(self, wishes: Wishes, longest: int | None) -> None:
+        """Raise `DataError` for one that a model which predicts `longest` tokens cannot write."""
+        for number, text in enumerate(self.texts, 1):
+            if not text.strip():
+                continue
+            try:
+                wishes.tokens_of(text, longest)
+            except DataError as error:
+                raise DataError(f"{self.names[0]} line {number:,}: {error.message}", *error.details) from error
 
     def of(self, start: int, count: int) -> list[str]:
         """The prefixes of `count` lines after `start`; `DataError` if there are not so many."""
@@ -113,12 +123,13 @@ def read_control(
 ) -> Control:
     """What the flags ask for in the translation of `file`; `UsageError` or `DataError` if that cannot be meant."""
     from mtcli.cli.text import lines_of
+    from mtcli.data.normalize import normalize
 
     if sum(map(is_stdin, (file, *(path for path in (prefixes, forbid_file, terms) if path)))) > 1:
         raise UsageError("only one of the files can be stdin")
     if ignore_case and not terms:
         raise UsageError("--ignore-case means nothing without --terms")
-    listed = [line for line in lines_of(forbid_file) if line.strip()] if forbid_file else []
+    listed = [line for line in lines_of(forbid_file) if normalize(line)] if forbid_file else []
     return Control(
         Prefixes(prefixes, file) if prefixes else None,
         words("--forbid", [*(forbid or []), *listed]),
@@ -145,7 +156,7 @@ def read_terms(path: Path, ignore_case: bool) -> Terms:
 
     entries: dict[str, str] = {}
     for number, line in enumerate(lines_of(path), 1):
-        if not line.strip():
+        if not normalize(line):
             continue
         pair = [normalize(term) for term in line.split("\t")]
         if len(pair) != 2 or not all(pair):

@@ -14,6 +14,7 @@ import typer
 
 from mtcli.cli.flags import with_settings
 from mtcli.cli.model import MACHINE, MODELS, EnsembleOption, Loaded, PrecisionOption, WorkersOption, load
+from mtcli.cli.remarks import Remarks
 from mtcli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ def evaluate(
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:
     """Score translations with sacreBLEU, always with the signature that reproduces the figure."""
+    from mtcli.cli.text import refuse_overwriting
     from mtcli.evaluation import evaluate
 
     if bool(model) == (hypotheses is not None):
@@ -55,6 +57,7 @@ def evaluate(
         wanted = metrics or ["bleu", "chrf"]
         return evaluate(texts, [references], wanted, language, protocol=protocol, bootstrap=bootstrap)
 
+    refuse_overwriting(output, hypotheses, *files)
     with output.open("w", encoding="utf-8", newline="\n") if output else nullcontext() as file:
         if model:
             loader = partial(load, model, ensemble=ensemble, precision=precision, workers=workers)
@@ -84,6 +87,10 @@ def translated(
     parts = restored.model, restored.tokenizer, loaded.decoding, loaded.device
     with Translator(*parts, target_lang=language, workers=loaded.workers) as translator:
         results = translator.translate([normalize(line) for line in sources])
+    remarks = Remarks()
+    for number, result in enumerate(results, 1):
+        remarks.add(number, result)
+    remarks.warn()
     return [result.text for result in results], references, language
 
 

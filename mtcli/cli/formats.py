@@ -7,20 +7,23 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mtcli.decoding.evidence import Evidence, Examiner
+    from mtcli.decoding.evidence import Evidence
     from mtcli.decoding.translator import TextHypothesis, Translation
 
-Format = Callable[[Iterator[int], "Sequence[Translation]", "Examiner"], Iterator[str]]
-"""From line numbers, translations, and who can say more of these, to the lines that are printed."""
+Proofs = Sequence["Sequence[Evidence]"]
+"""What is known of every hypothesis of each translation."""
+
+Format = Callable[[Iterator[int], "Sequence[Translation]", Proofs], Iterator[str]]
+"""From line numbers, translations, and what is known of these, to the lines that are printed."""
 
 
-def as_text(numbers: Iterator[int], translations: Sequence[Translation], examiner: Examiner) -> Iterator[str]:
+def as_text(numbers: Iterator[int], translations: Sequence[Translation], proofs: Proofs) -> Iterator[str]:
     """The best translation of each line."""
     for translation in translations:
         yield translation.text
 
 
-def as_tsv(numbers: Iterator[int], translations: Sequence[Translation], examiner: Examiner) -> Iterator[str]:
+def as_tsv(numbers: Iterator[int], translations: Sequence[Translation], proofs: Proofs) -> Iterator[str]:
     """Line number, rank, score and text of each translation; tabs within the text become spaces."""
     for translation in translations:
         number = next(numbers)
@@ -31,9 +34,9 @@ def as_tsv(numbers: Iterator[int], translations: Sequence[Translation], examiner
             yield f"{number}\t1\t\t"
 
 
-def as_jsonl(numbers: Iterator[int], translations: Sequence[Translation], examiner: Examiner) -> Iterator[str]:
+def as_jsonl(numbers: Iterator[int], translations: Sequence[Translation], proofs: Proofs) -> Iterator[str]:
     """One object per source line."""
-    for translation, evidence in zip(translations, examiner.evidence(translations), strict=True):
+    for translation, evidence in zip(translations, proofs, strict=True):
         pairs = zip(translation.hypotheses, evidence, strict=True)
         entry = {
             "line": next(numbers),
@@ -67,3 +70,5 @@ def as_object(translation: Translation, hypothesis: TextHypothesis, evidence: Ev
 
 
 FORMATS: dict[str, Format] = {"text": as_text, "tsv": as_tsv, "jsonl": as_jsonl}
+DETAILED = ("jsonl",)
+"""Those that show what is known; the others need not be given it."""

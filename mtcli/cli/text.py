@@ -37,6 +37,12 @@ def standard_input() -> BinaryIO:
     return open(sys.stdin.fileno(), "rb", closefd=False)
 
 
+def refuse_overwriting(output: Path | None, *inputs: Path | None) -> None:
+    """Raise `UsageError` if a file to write is one to read, which would be empty by then."""
+    if output and output.is_file() and any(path and path.is_file() and output.samefile(path) for path in inputs):
+        raise UsageError(f"{output} would be overwritten before it is read", "write to another file")
+
+
 def both(first: Path, second: Path) -> tuple[list[str], list[str]]:
     """The lines of two files that must match line by line; `DataError` if they do not."""
     if first == second == Path("-"):

@@ -22,9 +22,9 @@ from mtcli.cli.control import (
     read_control,
 )
 from mtcli.cli.flags import with_settings
-from mtcli.cli.formats import FORMATS
+from mtcli.cli.formats import DETAILED, FORMATS
 from mtcli.cli.model import MACHINE, EnsembleOption, Loaded, ModelsOption, PrecisionOption, WorkersOption
-from mtcli.cli.tally import Tally
+from mtcli.cli.remarks import Remarks
 from mtcli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -73,9 +73,11 @@ def translate(
     if format == "text" and typed.get("n_best", 1) > 1:
         raise UsageError("--n-best has no place in one line per sentence", "use --format tsv or jsonl")
     from mtcli.cli.model import load
+    from mtcli.cli.text import refuse_overwriting
     from mtcli.decoding.alignment import pharaoh
-    from mtcli.decoding.evidence import Examiner
+    from mtcli.decoding.evidence import Examiner, best_links
 
+    refuse_overwriting(alignments, file, prefixes, forbid_file, terms)
     control = read_control(file, prefixes, forbid, forbid_file, require, terms, ignore_case)
     loaded = load(model, typed, ensemble, precision, workers)
     restored = loaded.restored
@@ -86,10 +88,12 @@ def translate(
     write, count = FORMATS[format], itertools.count(1)
     with alignments.open("w", encoding="utf-8") if alignments else nullcontext() as aligned:
         for translations in translated(loaded, file, control):
+            evidence = examiner.evidence(translations) if format in DETAILED else []
             if aligned:
-                aligned.writelines(f"{pharaoh(links)}\n" for links in examiner.alignments(translations))
+                found = best_links(evidence) if evidence else examiner.alignments(translations)
+                aligned.writelines(f"{pharaoh(links)}\n" for links in found)
                 aligned.flush()
-            for line in write(count, translations, examiner):
+            for line in write(count, translations, evidence):
                 print(line)
             sys.stdout.flush()
 
@@ -102,25 +106,22 @@ def translated(loaded: Loaded, file: Path | None, control: Control) -> Iterator[
     from mtcli.decoding.translator import Translator
 
     restored, wishes = loaded.restored, control.wishes(loaded.restored.tokenizer)
+    if wishes and control.prefixes:
+        control.prefixes.check(wishes, restored.model.longest_target)
     language = restored.recipe.data.target_lang
     parts = restored.model, restored.tokenizer, loaded.decoding, loaded.device
-    split, cut, lacking, seen = Tally(), Tally(), Tally(), 0
+    remarks, seen = Remarks(wishes), 0
     with Translator(*parts, wishes, language, loaded.workers) as translator:
         for lines in growing(chunks(map(normalize, lines_of(file)), CHUNK)):
             prefixes = control.prefixes.of(seen, len(lines)) if control.prefixes else []
             translations = translator.translate(lines, prefixes)
             for number, translation in enumerate(translations, seen + 1):
-                split.add(number, translation.split)
-                cut.add(number, translation.truncated)
-                if wishes and wishes.require_words:
-                    lacking.add(number, wishes.lacking(translation.source, translation.text))
+                remarks.add(number, translation)
             seen += len(lines)
             yield translations
+    remarks.warn()
     if control.prefixes:
         control.prefixes.expect(seen)
-    split.warn("too long for the model and translated in parts", "was", "were")
-    cut.warn("translated only up to the limit that --max-output-ratio or the model sets", "was", "were")
-    lacking.warn("translated without a required word, for which there was no room", "was", "were")
 
 
 def growing(chunks: Iterable[list[str]]) -> Iterator[list[str]]:

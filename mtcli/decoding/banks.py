@@ -20,7 +20,7 @@ from torch import Tensor
 
 from mtcli.decoding.beam import Beams, beam_search, continued
 from mtcli.decoding.control import Control
-from mtcli.decoding.filters import log_probs_of, no_end
+from mtcli.decoding.filters import log_probs_of, no_end, unless_nothing_is_left
 from mtcli.decoding.hypothesis import Hypothesis
 from mtcli.decoding.request import Request
 from mtcli.decoding.required import Progress
@@ -99,12 +99,13 @@ class Banks:
         sentences, width, _ = beams.tokens.shape
         past = beams.tokens[:, :, 1:].flatten(0, 1)
         obeyed = self.control.obey(log_probs_of(logits), past, beams.sentences)
-        styled = self.control.style(obeyed, past, beams.sentences)
+        possible = self.control.long_enough(obeyed, past, beams.sentences)
+        unrepeated = self.control.unrepeated(possible, past)
         unmet = torch.tensor([bool(each and not each.satisfied) for each in progress], device=logits.device)
-        top, likely = best(no_end(styled, unmet), min(2 * width, logits.shape[-1]))
-        needed = torch.cat([required_next(progress).to(logits.device), closing(styled, progress)], -1)
-        known = (needed[:, :, None] == likely[:, None, :]).any(-1)
-        added = obeyed.gather(-1, needed).masked_fill(known, -inf)
+        top, likely = best(no_end(unrepeated, unmet), min(2 * width, logits.shape[-1]))
+        needed = torch.cat([required_next(progress).to(logits.device), closing(unrepeated, possible, progress)], -1)
+        known = ((needed[:, :, None] == likely[:, None, :]) & (top > -inf)[:, None, :]).any(-1)
+        added = possible.gather(-1, needed).masked_fill(known, -inf)
         gained = torch.cat([top, added], -1)
         log_probs = beams.log_probs[:, :, None] + gained.view(sentences, width, -1)
         return log_probs, torch.cat([likely, needed], -1).view(sentences, width, -1)
@@ -117,13 +118,16 @@ def required_next(progress: Sequence[Progress | None]) -> Int[Tensor, "n c"]:
     return torch.tensor([[*row, *[PAD] * (longest - len(row))] for row in rows], dtype=torch.long)
 
 
-def closing(logits: Float[Tensor, "n v"], progress: Sequence[Progress | None]) -> Int[Tensor, "n 1"]:
+def closing(
+    wanted: Float[Tensor, "n v"], otherwise: Float[Tensor, "n v"], progress: Sequence[Progress | None]
+) -> Int[Tensor, "n 1"]:
     """The best token after which the last word of a hypothesis is whole, if that matters."""
-    tokens = torch.full((len(progress), 1), PAD, device=logits.device)
+    tokens = torch.full((len(progress), 1), PAD, device=wanted.device)
     for row, each in enumerate(progress):
         if each and each.hanging:
             separators = each.required.finder.spelling.separators
-            tokens[row] = separators[int(logits[row, separators].argmax())]
+            possible = unless_nothing_is_left(wanted[row, separators][None], otherwise[row, separators][None])
+            tokens[row] = separators[possible.argmax()]
     return tokens
 
 

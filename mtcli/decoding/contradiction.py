@@ -21,6 +21,16 @@ def refuse_contradictions(settings: DecodingSettings, typed: Collection[str], at
     refuse([*ignored(settings, typed), *impossible(settings.decoding, settings, attention)])
 
 
+def refuse_required_words(settings: DecodingSettings) -> None:
+    """Raise `UsageError` if the strategy has no way to put given words into translations."""
+    if settings.decoding != "beam" or settings.diversity_groups > 1:
+        instead = "diverse groups" if settings.decoding == "beam" else f"{settings.decoding} decoding"
+        raise UsageError(
+            f"words that a translation must contain need beam search, not {instead}",
+            "choose --decoding beam with one group, or leave out --require and --terms",
+        )
+
+
 def refuse(reasons: Sequence[str]) -> None:
     """Raise `UsageError` if there are reasons."""
     if reasons:

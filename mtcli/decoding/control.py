@@ -38,7 +38,7 @@ class Control:
         self, logits: Float[Tensor, "n v"], tokens: Int[Tensor, "n t"], sentences: Sequence[int]
     ) -> Float[Tensor, "n v"]:
         """All that is asked for."""
-        return self.style(self.obey(logits, tokens, sentences), tokens, sentences)
+        return self.unrepeated(self.long_enough(self.obey(logits, tokens, sentences), tokens, sentences), tokens)
 
     def obey(
         self, logits: Float[Tensor, "n v"], tokens: Int[Tensor, "n t"], sentences: Sequence[int]
@@ -52,17 +52,19 @@ class Control:
         refused = torch.stack([refused_by(*row, logits.shape[-1]) for row in rows])
         return logits.masked_fill(refused.to(logits.device), -inf)
 
-    def style(
+    def long_enough(
         self, logits: Float[Tensor, "n v"], tokens: Int[Tensor, "n t"], sentences: Sequence[int]
     ) -> Float[Tensor, "n v"]:
-        """What the text had better be: long enough and without repetitions."""
+        """No end before the minimum, unless nothing else is left."""
         short = [self.requests[sentence].minimum > tokens.shape[-1] for sentence in sentences]
-        if any(short):
-            rows = torch.tensor(short, device=logits.device).repeat_interleave(len(tokens) // len(sentences))
-            logits = unless_nothing_is_left(no_end(logits, rows), logits)
-        if self.size:
-            logits = unless_nothing_is_left(no_repeat(logits, tokens, self.size), logits)
-        return logits
+        if not any(short):
+            return logits
+        rows = torch.tensor(short, device=logits.device).repeat_interleave(len(tokens) // len(sentences))
+        return unless_nothing_is_left(no_end(logits, rows), logits)
+
+    def unrepeated(self, logits: Float[Tensor, "n v"], tokens: Int[Tensor, "n t"]) -> Float[Tensor, "n v"]:
+        """No n-gram twice, unless nothing else is left."""
+        return unless_nothing_is_left(no_repeat(logits, tokens, self.size), logits) if self.size else logits
 
 
 def refused_by(request: Request, tokens: list[int], size: int) -> Bool[Tensor, " v"]:

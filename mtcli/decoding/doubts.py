@@ -54,7 +54,13 @@ def repeats(text: str, period: int) -> bytes:
 def squeezed(text: str) -> str:
     """The text in one case, with single spaces and without punctuation at its end, unless it is nothing else."""
     text = " ".join(text.casefold().split())
-    return re.sub(r"[^\w\s]+$", "", text) or text
+    kept = UP_TO_PUNCTUATION.match(text)
+    return kept[0] if kept else text
+
+
+# Not patterns of the punctuation at an end: they take quadratic time where there is much of it elsewhere.
+UP_TO_PUNCTUATION = re.compile(r".*[\w\s]", re.DOTALL)
+WITHIN_PUNCTUATION = re.compile(r"\w(?:.*\w)?", re.DOTALL)
 
 
 def copied_source(source: str, translation: str) -> bool:
@@ -74,7 +80,8 @@ def copied_source(source: str, translation: str) -> bool:
 
 def lettered(text: str) -> list[str]:
     """The words that have letters, in one case and without punctuation around them."""
-    return [re.sub(r"^\W+|\W+$", "", word) for word in words(text.casefold()) if any(map(str.isalpha, word))]
+    found = (WITHIN_PUNCTUATION.search(word) for word in words(text.casefold()) if any(map(str.isalpha, word)))
+    return [word[0] for word in found if word]
 
 
 def runs(items: Sequence[str], size: int) -> Iterator[tuple[str, ...]]:

@@ -131,6 +131,11 @@ def first_words(text: str, parts: Sequence[str]) -> list[int]:
     return [(touched or [0])[0] for touched in places(pieces)[1:]]
 
 
+def best_links(evidence: Sequence[Sequence[Evidence]]) -> list[Links]:
+    """The links of the best hypothesis of each translation, none of what has none."""
+    return [(of_line[0].links or ()) if of_line else () for of_line in evidence]
+
+
 def tokens_of(found: Sequence[Segment]) -> tuple[list[list[int]], list[tuple[int, ...]]]:
     """The source tokens and the target tokens of each segment."""
     return [segment.source.tokens for segment in found], [segment.target.tokens for segment in found]

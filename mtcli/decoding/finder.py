@@ -13,9 +13,6 @@ UTF8 = getincrementaldecoder("utf-8")
 REPLACEMENT = "\ufffd"
 """What the text shows for bytes that are no character."""
 
-Step = tuple[int, frozenset[int]]
-"""A state, and the phrases found on the way to it."""
-
 
 class Read(NamedTuple):
     """What has to be known of the text so far."""
@@ -25,45 +22,34 @@ class Read(NamedTuple):
     """The bytes of a character that is not complete yet."""
 
 
-class Finder:
-    """An automaton that reads tokens; its states are numbered as they are met, and 0 is the start.
+Step = tuple[Read, frozenset[int]]
+"""What is known after some more text, and the phrases that are now known to have ended before or in it."""
 
-    The steps that were taken are remembered: their number is bounded by the phrases and the vocabulary.
-    """
+
+class Finder:
+    """An automaton that reads tokens, and remembers the steps that it took."""
 
     def __init__(self, spelling: Spelling, phrases: Sequence[str]) -> None:
         self.spelling = spelling
         self.words = Words(phrases)
-        self.reads: list[Read] = []
-        self.numbers: dict[Read, int] = {}
-        self.steps: list[dict[int, Step]] = []
-        self.number(Read(self.words.start()))
+        self.start = Read(self.words.start())
+        self.steps: dict[tuple[Read, int], Step] = {}
 
-    def number(self, read: Read) -> int:
-        """The number of a state."""
-        if read not in self.numbers:
-            self.numbers[read] = len(self.reads)
-            self.reads.append(read)
-            self.steps.append({})
-        return self.numbers[read]
-
-    def step(self, state: int, token: int) -> Step:
-        """The state after one more token, and the phrases that are now known to have ended before or in it."""
-        taken = self.steps[state]
-        if token not in taken:
-            read, found = self.read(self.reads[state], self.spelling.texts[token])
-            taken[token] = self.number(read), found
-        return taken[token]
+    def step(self, read: Read, token: int) -> Step:
+        """Read one more token."""
+        if (read, token) not in self.steps:
+            self.steps[read, token] = self.read(read, self.spelling.texts[token])
+        return self.steps[read, token]
 
     def walk(self, tokens: Iterable[int]) -> Step:
-        """The state after all of `tokens`, and every phrase found on the way."""
-        state, found = 0, frozenset[int]()
+        """Read all of `tokens`, from the start."""
+        read, found = self.start, frozenset[int]()
         for token in tokens:
-            state, more = self.step(state, token)
+            read, more = self.step(read, token)
             found |= more
-        return state, found
+        return read, found
 
-    def read(self, read: Read, text: str | bytes) -> tuple[Read, frozenset[int]]:
+    def read(self, read: Read, text: str | bytes) -> Step:
         """Read characters, or a byte."""
         partial = b""
         if isinstance(text, bytes):
@@ -78,9 +64,9 @@ class Finder:
             found |= more
         return Read(place, partial), found
 
-    def ending(self, state: int) -> frozenset[int]:
+    def ending(self, read: Read) -> frozenset[int]:
         """The phrases found if the text ends here."""
-        read, found = self.reads[state], frozenset[int]()
+        found = frozenset[int]()
         if read.partial:  # bytes that never become a character are shown as one that is none
             read, found = self.read(Read(read.place), REPLACEMENT)
         return found | self.words.ending(read.place)

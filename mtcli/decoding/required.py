@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mtcli.decoding.finder import Finder
+from mtcli.decoding.finder import Finder, Read
 from mtcli.decoding.spelling import Spelling
 
 Segmentation = tuple[int, ...]
@@ -50,19 +50,19 @@ class Progress:
 
     required: Required
     tokens: tuple[int, ...]
-    state: int
+    read: Read
     met: frozenset[int]
     """The phrases known to be in the text as whole words."""
 
     def after(self, token: int) -> Progress:
         """The progress with one token more."""
-        state, found = self.required.finder.step(self.state, token)
-        return Progress(self.required, (*self.tokens, token), state, self.met | found)
+        read, found = self.required.finder.step(self.read, token)
+        return Progress(self.required, (*self.tokens, token), read, self.met | found)
 
     @property
     def ending(self) -> frozenset[int]:
         """The phrases at the end of the text: whole words, unless a letter follows."""
-        return self.required.finder.ending(self.state)
+        return self.required.finder.ending(self.read)
 
     @property
     def satisfied(self) -> bool:

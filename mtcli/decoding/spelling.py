@@ -4,11 +4,27 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain
 
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
 from mtcli.decoding.words import kind_of
 from mtcli.layout import EOS
+
+
+@dataclass(frozen=True)
+class Branch:
+    """Tokens that begin alike."""
+
+    all: list[int] = field(default_factory=list)
+    here: list[int] = field(default_factory=list)
+    """Those that have no other characters than these."""
+    longer: dict[str | bytes, Branch] = field(default_factory=dict)
+    """The others, by their next character."""
 
 
 class Spelling:
@@ -39,22 +55,27 @@ class Spelling:
         return groups
 
     @cached_property
-    def by_first(self) -> dict[str | bytes, list[int]]:
-        """The ordinary tokens that begin with each character; those that stand for bytes apart."""
-        groups = defaultdict(list)
+    def tree(self) -> Branch:
+        """The ordinary tokens by their characters; those that stand for bytes by these."""
+        root = Branch()
         for token in self.ordinary:
-            groups[self.texts[token][:1]].append(token)
-        return groups
+            branch, text = root, self.texts[token]
+            branch.all.append(token)
+            for character in [text] if isinstance(text, bytes) else text:
+                branch = branch.longer.setdefault(character, Branch())
+                branch.all.append(token)
+            branch.here.append(token)
+        return root
 
     @cached_property
-    def separators(self) -> list[int]:
+    def separators(self) -> Int[Tensor, " n"]:
         """The tokens after which a word before them is whole, the end of the text among them."""
         groups = [
-            group
-            for first, group in self.by_first.items()
+            branch.all
+            for first, branch in self.tree.longer.items()
             if isinstance(first, str) and kind_of(first) in ("blank", "other")
         ]
-        return sorted([EOS, *chain.from_iterable(groups)])
+        return torch.tensor(sorted([EOS, *chain.from_iterable(groups)]))
 
     def written(self, tokens: Sequence[int]) -> bytes:
         """What several tokens add."""

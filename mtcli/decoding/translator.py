@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, runtime_checkable
 
 import torch
 
 from mtcli.catalog import load
+from mtcli.decoding.contradiction import refuse_required_words
 from mtcli.decoding.hypothesis import Hypothesis
 from mtcli.decoding.mbr import ranked
 from mtcli.decoding.searcher import Part, Searcher
 from mtcli.decoding.splitting import split
 from mtcli.decoding.wishes import Wishes
-from mtcli.errors import UsageError
 from mtcli.model.seq2seq import Seq2Seq
 from mtcli.settings import DecodingSettings
 
@@ -93,12 +93,8 @@ class Translator:
         self.max_source = min(MAX_SOURCE, model.longest_source or MAX_SOURCE)
         self.utility = load("utility", settings.mbr_utility)(target_lang) if settings.decoding == "mbr" else None
         self.wishes = wishes
-        if wishes and wishes.require_words and (settings.decoding != "beam" or settings.diversity_groups > 1):
-            instead = "diverse groups" if settings.decoding == "beam" else f"{settings.decoding} decoding"
-            raise UsageError(
-                f"words that a translation must contain need beam search, not {instead}",
-                "choose --decoding beam with one group, or leave out --require and --terms",
-            )
+        if wishes and wishes.require_words:
+            refuse_required_words(settings)
         self.searcher = Searcher(model, settings, device, wishes, workers)
 
     def __enter__(self) -> Translator:
@@ -107,11 +103,6 @@ class Translator:
     def __exit__(self, *_: object) -> None:
         """End the worker processes."""
         self.searcher.close()
-
-    def stream(self, chunks: Iterable[Sequence[str]]) -> Iterator[Translation]:
-        """Translate chunk after chunk, in order; a chunk's translations come before the next chunk is asked for."""
-        for lines in chunks:
-            yield from self.translate(lines)
 
     def translate(self, lines: Sequence[str], prefixes: Sequence[str] = ()) -> list[Translation]:
         """One translation for each line, in order, each beginning with the line's prefix if prefixes are given.

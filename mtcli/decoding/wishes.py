@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from mtcli.decoding.forbidden import Forbidden
 from mtcli.decoding.prefix import Prefix
-from mtcli.decoding.request import Request
+from mtcli.decoding.request import Request, Rule
 from mtcli.decoding.required import Phrase, Required
 from mtcli.decoding.spelling import Spelling
 from mtcli.decoding.terms import Terms
@@ -20,10 +20,12 @@ if TYPE_CHECKING:
     from mtcli.decoding.searcher import Part
 
 ROOM = 20
-"""Tokens that a translation may have beyond its prefix, however short the source is."""
+"""Tokens that a translation may have beyond its prefix and required words, however short the source is."""
 
 STOP = "。"
 """A sign after which a word of a script without spaces is cut into tokens as it is within a sentence."""
+
+UNWRITABLE = "the vocabulary has no way to write it; models trained with --byte-fallback can write everything"
 
 
 class Speller(Protocol):
@@ -68,17 +70,23 @@ class Wishes:
         """The rule that keeps the forbidden words out; one for all lines, because it learns."""
         return Forbidden(self.spelling, self.forbidden)
 
+    @cached_property
+    def forbidden_words(self) -> Words:
+        """The forbidden words, to be found in finished text."""
+        return Words(self.forbidden)
+
     def added(self, request: Request, part: Part, longest: int | None) -> Request:
         """The request for a part of a line with what is wished of it, if the model can predict `longest` tokens."""
-        rules = (self.ban,) if self.forbidden else ()
+        rules: tuple[Rule, ...] = (self.ban,) if self.forbidden else ()
+        forced = 0
         if part.prefix.strip():
-            prefix, length = self.prefix(part.prefix, longest)
-            limit = max(request.limit, length + ROOM)
-            request = replace(request, limit=min(limit, longest or limit))
+            prefix, forced = self.prefix(part.prefix, longest)
             rules = (prefix, *rules)
-        words = self.words_for(part.text, part.first)
-        required = Required(self.spelling, [self.phrases[word] for word in words]) if words else None
-        return replace(request, rules=rules, required=required)
+        phrases = [self.phrases[word] for word in self.words_for(part.text, part.first)]
+        forced += sum(len(phrase.segmentations[0]) for phrase in phrases)
+        limit = max(request.limit, forced + ROOM) if forced else request.limit
+        required = Required(self.spelling, phrases) if phrases else None
+        return replace(request, limit=min(limit, longest or limit), rules=rules, required=required)
 
     def words_for(self, source: str, first: bool = True) -> list[str]:
         """What the translation of a line must contain; of a later part of a line only what its own terms ask for."""
@@ -91,32 +99,43 @@ class Wishes:
         found = {phrase for _, _, phrase in Words(words).find(translation)}
         return [word for number, word in enumerate(words) if number not in found]
 
+    def unwanted(self, translation: str) -> list[str]:
+        """The forbidden words in a translation.
+
+        There are some where a prefix has one, and where the parts of a long line, which know nothing of each other,
+        come to stand side by side.
+        """
+        return [self.forbidden[phrase] for _, _, phrase in self.forbidden_words.find(translation)]
+
     def prefix(self, text: str, longest: int | None) -> tuple[Prefix, int]:
         """The rule that forces a prefix, and how many tokens it takes.
 
         Its last word may go on, unless a space follows it. Raises `DataError` if the model cannot write the prefix.
         """
-        (tokens,) = self.tokenizer.encode_target([text.strip()])
-        if self.spelling.written(tokens).strip(b" ") != text.strip().encode():
-            raise DataError(
-                f"no translation can begin with {text.strip()!r}", "the vocabulary has no way to write it"
-            )
-        if longest and len(tokens) >= longest:
-            raise DataError(
-                f"no translation can begin with {text.strip()!r}",
-                f"it takes {len(tokens):,} tokens, and the model predicts {longest:,} at most",
-            )
+        tokens = self.tokens_of(text, longest)
         last = max(n for n, token in enumerate(tokens) if n == 0 or self.spelling.utf8[token][:1] == b" ")
         forced, rest = tokens[:last], self.spelling.written(tokens[last:])
         if text.endswith(" "):
             forced, rest = tokens, b" "
         return Prefix(self.spelling, forced, rest), len(tokens)
 
+    def tokens_of(self, text: str, longest: int | None) -> list[int]:
+        """The tokens of a prefix; `DataError` if a model that predicts `longest` tokens cannot write it."""
+        (tokens,) = self.tokenizer.encode_target([text.strip()])
+        if self.spelling.written(tokens).strip(b" ") != text.strip().encode():
+            raise DataError(f"no translation can begin with {text.strip()!r}", UNWRITABLE)
+        if longest and len(tokens) >= longest:
+            raise DataError(
+                f"no translation can begin with {text.strip()!r}",
+                f"it takes {len(tokens):,} tokens, and the model predicts {longest:,} at most",
+            )
+        return tokens
+
     def phrase(self, text: str) -> Phrase:
         """A required phrase with the tokens that spell it after a space, and in some scripts without one."""
         spaced, attached = self.tokenizer.encode_target([text, STOP + text])
         if self.spelling.written(spaced).strip(b" ") != text.encode():
-            raise UsageError(f"no translation can contain {text!r}", "the vocabulary has no way to write it")
+            raise UsageError(f"no translation can contain {text!r}", UNWRITABLE)
         ways = [tuple(spaced)]
         for start in range(1, len(attached)):
             if kind_of(text[0]) == "other" and self.spelling.written(attached[start:]) == text.encode():

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
+from threading import Thread
 
 import pytest
 import torch
 
 from mtcli.checkpoint.restore import Restored, restore
+from mtcli.cli.control import Prefixes
 from mtcli.cli.model import load
 from mtcli.decoding.scorer import score_pairs
 from mtcli.decoding.terms import Terms
 from mtcli.decoding.translator import Translator
 from mtcli.decoding.wishes import Wishes
+from mtcli.errors import DataError
 from mtcli.layout import Batch
 from tests.cli.conftest import SAMPLE, TINY, Mtcli, write
 from tests.cli.test_usage import assert_refused
@@ -75,11 +79,23 @@ def test_required_words_and_terms_are_in_all_translations(mtcli: Mtcli, model: P
     assert whole("Mann", folded)
 
 
-def test_a_word_without_room_is_reported(mtcli: Mtcli, model: Path) -> None:
+def test_a_long_word_makes_room_for_itself_and_an_empty_line_needs_none(mtcli: Mtcli, model: Path) -> None:
     long = " ".join(["Kühlschrank"] * 30)
-    done = mtcli("translate", "-m", model, "--require", long, stdin=b"No\nNo\n")
-    assert (done.code, len(done.lines)) == (0, 2)
-    assert "2 lines were translated without a required word, for which there was no room (first: 1, 2)" in done.err
+    done = mtcli("translate", "-m", model, "--require", long, stdin=b"No\n\n")
+    assert done.code == 0
+    assert whole(long, done.lines[0])
+    assert done.lines[1] == ""
+    assert "required" not in done.err
+
+
+def test_a_forbidden_word_where_the_parts_of_a_line_meet_is_reported(restored: Restored) -> None:
+    line = "This old coat is new. It was there. A big dog runs."
+    (translation,) = translator(restored, Wishes(restored.tokenizer), max_source=20).translate([line])
+    first, second, *_ = (part.text for part in translation.hypotheses[0].parts)
+    joint = f"{first.split()[-1]} {second.split()[0]}"
+    wishes = Wishes(restored.tokenizer, [joint])
+    (translation,) = translator(restored, wishes, max_source=20).translate([line])
+    assert wishes.unwanted(translation.text) == [joint]
 
 
 @pytest.mark.parametrize("strategy", ["--greedy", "--sample", "--beam-size=3"])
@@ -98,12 +114,29 @@ def test_translations_begin_with_their_prefixes(strategy: str, mtcli: Mtcli, mod
     assert texts(mtcli, model, strategy, source, "--prefixes", prefixes, stdin=b"") == lines
 
 
+def pipe_of(file: Path) -> Path:
+    """A pipe with what is in a file, which can be read but once."""
+    pipe = file.with_suffix(".pipe")
+    os.mkfifo(pipe)
+    Thread(target=lambda: pipe.write_bytes(file.read_bytes()), daemon=True).start()
+    return pipe
+
+
+def test_the_lines_to_translate_may_come_from_a_pipe_with_a_name(mtcli: Mtcli, model: Path, tmp_path: Path) -> None:
+    prefixes, source = write(tmp_path / "prefixes", ["Der", "Die"]), write(tmp_path / "source", SOURCES[:2])
+    expected = texts(mtcli, model, "--greedy", "--prefixes", prefixes, source)
+    assert texts(mtcli, model, "--greedy", "--prefixes", prefixes, pipe_of(source)) == expected
+
+
 def test_prefixes_that_do_not_match_are_refused(mtcli: Mtcli, model: Path, tmp_path: Path) -> None:
     prefixes = write(tmp_path / "prefixes", ["a", "b"])
     source = write(tmp_path / "source", SOURCES[:3])
     done = mtcli("translate", "-m", model, source, "--prefixes", prefixes)
     assert_refused(done, 3)
     assert f"{prefixes} has 2 lines but {source} has 3" in done.err
+    done = mtcli("translate", "-m", model, pipe_of(source), "--prefixes", prefixes)
+    assert done.code == 3
+    assert "has more" in done.err
     for count, difference in ((1, "stdin has 1"), (3, "stdin has more")):
         done = mtcli("translate", "-m", model, "--prefixes", prefixes, stdin="\n".join(SOURCES[:count]).encode())
         assert done.code == 3
@@ -158,6 +191,17 @@ def test_long_enough_and_without_repetitions(mtcli: Mtcli, model: Path) -> None:
     for source, line in zip(SOURCES, texts(mtcli, model, *flags), strict=True):
         pieces = mtcli("tokenizer", "encode", "-m", model, "--ids", stdin=source.encode()).lines[0].split()
         assert len(line) >= len(pieces)  # every piece has a character, and those out are at least those in
+
+
+def test_a_prefix_that_cannot_be_written_is_named_before_anything_is_translated(
+    restored: Restored, tmp_path: Path
+) -> None:
+    prefixes = Prefixes(write(tmp_path / "prefixes", ["Der", "", "Der alte Mann"]), None)
+    wishes = Wishes(restored.tokenizer)
+    prefixes.check(wishes, None)
+    (tokens,) = restored.tokenizer.encode_target(["Der"])
+    with pytest.raises(DataError, match="prefixes line 3: no translation can begin with 'Der alte Mann'"):
+        prefixes.check(wishes, len(tokens) + 1)
 
 
 def test_a_word_must_be_one(mtcli: Mtcli, model: Path) -> None:

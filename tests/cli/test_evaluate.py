@@ -47,6 +47,16 @@ def test_a_model_is_scored_on_what_it_translates(mtcli: Mtcli, model: Path, corp
     assert json.loads(scored.out) == json.loads(again.out)
 
 
+def test_what_was_cut_or_split_is_said(mtcli: Mtcli, model: Path, tmp_path: Path) -> None:
+    line = "The old woman is reading a book. "
+    sources, references = write(tmp_path / "en", ["Hello", line * 150]), write(tmp_path / "de", ["Hallo", "Buch"])
+    done = mtcli("eval", "-m", model, sources, references, "--max-output-ratio", 0.01, "--json")
+    assert done.code == 0
+    assert "1 line was too long for the model and translated in parts (first: 2)" in done.err
+    assert "translated only up to the limit" in done.err
+    assert len(json.loads(done.out)) == 2
+
+
 def test_people_read_figure_and_signature(mtcli: Mtcli, corpus: Path) -> None:
     done = mtcli("eval", "-i", corpus / "test.de", corpus / "test.de", "--bootstrap", 10)
     assert done.code == 0

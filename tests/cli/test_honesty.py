@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
+from mtcli.decoding.alignment import Links
+from mtcli.decoding.evidence import Examiner, Segment
 from mtcli.decoding.places import words
-from tests.cli.conftest import Mtcli
+from tests.cli.conftest import Mtcli, write
 
 FLAGS = {"truncated", "looping", "copied_source", "numbers_lost", "length_suspicious"}
 LINES = ["This coat is new.", "", "The old woman is reading a book in 1984.", "Hello"]
@@ -46,6 +49,34 @@ def test_alignments_are_written_line_by_line_beside_any_format(mtcli: Mtcli, mod
         done = mtcli(*flags, format, "--alignments", tmp_path / "links", stdin=STDIN)
         assert (done.code, done.out, done.err) == (0, plain.out, plain.err)
         assert (tmp_path / "links").read_text(encoding="utf-8").split("\n") == [*expected, ""]
+
+
+def test_links_are_computed_once(mtcli: Mtcli, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked, links = [], Examiner.links
+
+    def spy(self: Examiner, found: Sequence[Segment]) -> list[Links]:
+        looked.extend(found)
+        return links(self, found)
+
+    monkeypatch.setattr(Examiner, "links", spy)
+    flags = ["translate", "-m", model, "--alignments", tmp_path / "links", "--format"]
+    for format, count in (("text", 1), ("jsonl", 3)):
+        looked.clear()
+        assert mtcli(*flags, format, *(["--n-best", 3] if count > 1 else []), stdin=STDIN).code == 0
+        assert len(looked) == count * len([line for line in LINES if line])
+
+
+def test_what_is_read_is_not_overwritten(mtcli: Mtcli, model: Path, tmp_path: Path) -> None:
+    source, reference = write(tmp_path / "source", LINES), write(tmp_path / "reference", LINES)
+    for arguments in (
+        ("translate", "-m", model, source, "--alignments", source),
+        ("eval", "-m", model, source, reference, "-o", reference),
+        ("eval", "-i", source, reference, "-o", source),
+    ):
+        done = mtcli(*arguments)
+        assert (done.code, done.out) == (2, "")
+        assert f"{arguments[-1]} would be overwritten before it is read" in done.err
+        assert source.read_text(encoding="utf-8") == reference.read_text(encoding="utf-8") != ""
 
 
 def test_a_file_that_cannot_be_written_is_named(mtcli: Mtcli, model: Path, tmp_path: Path) -> None:

@@ -128,6 +128,29 @@ def without_decimals(line: str | bytes) -> str:
     return re.sub(r"\.\d+", ".", text)
 
 
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="workers are forked")
+@pytest.mark.parametrize("end", ["ctrl-c", "reader"])
+def test_workers_end_with_the_program(end: str, model: Path, tmp_path: Path) -> None:
+    lines = tmp_path / "lines"
+    lines.write_text("This coat is new, and that one is old.\n" * 20_000, encoding="utf-8")
+    with running("translate", "-m", model, "--workers", 2, "--batch-tokens", 512, lines) as process:
+        assert process.stdout
+        process.stdout.readline()
+        workers = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text(encoding="ascii").split()
+        assert len(workers) == 2
+        if end == "ctrl-c":
+            process.send_signal(signal.SIGINT)
+        else:
+            process.stdout.close()
+            process.stdout = None
+        _, told = process.communicate(timeout=PATIENCE)
+        assert (process.returncode, told) == (130 if end == "ctrl-c" else 141, b"")
+    deadline = time.monotonic() + PATIENCE
+    while any(Path(f"/proc/{worker}").exists() for worker in workers):
+        assert time.monotonic() < deadline, "a worker is left"
+        time.sleep(0.01)
+
+
 def test_ctrl_c_while_waiting_for_input_is_silent(model: Path) -> None:
     with running("translate", "-m", model) as process:
         assert process.stdin

@@ -120,6 +120,18 @@ def test_words_are_required_together_with_all_else():
         assert len(found.tokens) >= 9
 
 
+@pytest.mark.parametrize("width", [1, 3])
+def test_a_word_is_closed_neither_by_an_end_too_early_nor_not_at_all(width: int):
+    """What keeps " a" whole is another " a", which blocking does not want, or an end, which comes too early."""
+    texts = ["", "", "", "", " a", "b"]
+    words = Required(Spelling(texts), [Phrase("a", ((texts.index(" a"),),))])
+    for seed in range(10):
+        model, wanted = Table(len(texts), seed), DecodingSettings(beam_size=width, no_repeat_ngram=1)
+        ((found,),) = asked(bank_search, model, [[4]], [Request(6, minimum=3, required=words)], wanted)
+        assert len(found.tokens) >= 3
+        assert naive(["a"], spell(found.tokens, texts))
+
+
 def test_the_search_needs_the_rows_that_it_selects():
     sources = sources_of(0, 6, len(RAW))
     requests = [Request(9, required=required(["ab"])) for _ in sources]

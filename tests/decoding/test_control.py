@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
+from itertools import product
 
 import pytest
 import torch
@@ -83,6 +84,42 @@ def test_a_token_from_which_no_text_without_the_word_goes_on_is_not_chosen():
     texts = ["", "", "", "", " a", " b"]
     refused = Forbidden(Spelling(texts), ["a"])([], last=False)
     assert refused.tolist() == [False] * 4 + [True, False]
+
+
+def test_exactly_those_tokens_are_refused_after_which_no_text_without_the_word_is_left():
+    phrases, spelling, numbers = ["a", "ab", "b c", "é", "-"], Spelling(RAW), random.Random(3)
+    ban, endings = Forbidden(spelling, phrases), [(), *((token,) for token in spelling.ordinary)]
+    verdicts = set()
+    while len(verdicts) < 2 or numbers.random() < 0.98:
+        tokens = [numbers.choice(spelling.ordinary) for _ in range(numbers.randrange(5))]
+        if naive(phrases, spell(tokens).rstrip("\ufffd") + "x"):
+            continue  # a word that is there already is not held against what follows
+        refused, perilous = ban(tokens, last=False), ban(tokens, last=True)
+        for token in spelling.ordinary:
+            texts = [spell([*tokens, token, *ending]) for ending in endings]
+            ways_on = [text for text in texts if not naive(phrases, text)]
+            if not (isinstance(RAW[token], bytes) and RAW[token] >= b"\x80"):  # half a character is not waited for
+                assert refused[token] == (not ways_on), (spell(tokens), RAW[token])
+                verdicts.add(bool(ways_on))
+            assert perilous[token] == (texts[0] not in ways_on), (spell(tokens), RAW[token])
+
+
+def test_only_tokens_that_go_on_with_a_forbidden_word_are_looked_at(monkeypatch):
+    """Or a long list of words would take as long as the list times the vocabulary."""
+    letters = "abcdefgh"
+    within = ["".join(three) for three in product(letters, repeat=3)]
+    spelling = Spelling(["", "", "", "", *within, *(f" {text}" for text in within)])
+    ban = Forbidden(spelling, [f"abc{letter}q" for letter in letters])
+    ban([spelling.texts.index("aaa")], last=False)
+    looked, read = [], ban.finder.read
+
+    def spy(*arguments):
+        looked.append(arguments)
+        return read(*arguments)
+
+    monkeypatch.setattr(ban.finder, "read", spy)
+    assert not ban([spelling.texts.index(" abc")], last=False).any()
+    assert len(looked) < len(within) / 2
 
 
 @STRATEGIES

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from time import process_time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -144,6 +147,13 @@ def test_a_number_is_kept_however_it_is_written(number: int, there: str, separat
     grouped = f"{number:,}".translate(str.maketrans("0123456789,", here + separator))
     assert not numbers_lost(f"a {number} b".translate(str.maketrans("0123456789", there)), f"c {grouped} d")
     assert numbers_lost(f"a {number} b", f"c {number + 1} d")
+
+
+@pytest.mark.parametrize("doubt", [looping, copied_source, numbers_lost])
+def test_a_table_drawn_of_dashes_takes_no_time(doubt: Callable[[str, str], bool]) -> None:
+    line, started = "a" + "-" * 20_000 + "b " + "1." * 5000, process_time()
+    doubt(line, line)
+    assert process_time() - started < 3
 
 
 def test_lengths_far_from_each_other() -> None:

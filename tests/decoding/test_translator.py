@@ -160,7 +160,7 @@ def test_no_part_is_longer_than_the_model_takes():
 def test_a_slow_pipe_gets_its_first_answer_at_once():
     pipe: Queue[str | None] = Queue()
     ready = translator()
-    answers = ready.stream(chunks(iter(pipe.get, None), 4096))
+    answers = (t for lines in chunks(iter(pipe.get, None), 4096) for t in ready.translate(lines))
     expected = ready.translate(["abc", "", "fed"])
     for line, translation in zip(["abc", "", "fed"], expected, strict=True):
         pipe.put(line)

@@ -100,6 +100,20 @@ def test_a_long_prefix_makes_room_for_itself() -> None:
     assert wishes.added(request, Part("x", [4]), 40) == request
 
 
+def test_required_words_make_room_for_themselves() -> None:
+    wishes, request = Wishes(Longest(), (), ["a " * 30 + "a"], Terms({"x": "b"})), Request(limit=5)
+    assert wishes.added(request, Part("x", [4]), None).limit == 52
+    assert wishes.added(request, Part("x", [4], prefix="a b a"), None).limit == 55
+    assert wishes.added(request, Part("y", [4], first=False), None).limit == 5
+    assert wishes.added(request, Part("x", [4]), 40).limit == 40
+
+
+def test_forbidden_words_that_came_about_are_found() -> None:
+    wishes = Wishes(Longest(), ["b", "a a"])
+    assert wishes.unwanted("ab a") == []
+    assert wishes.unwanted("a  a b") == ["a a", "b"]
+
+
 def test_a_word_of_a_script_without_spaces_is_offered_without_one_too() -> None:
     wishes = Wishes(Longest(), (), ["犬猫", "ab"])
     assert [pieces(way) for way in wishes.phrases["犬猫"].segmentations] == [[" 犬猫"], ["犬猫"]]

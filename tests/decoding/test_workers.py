@@ -71,10 +71,10 @@ def test_what_one_process_can_do_at_once_stays_in_this_one() -> None:
 
 def test_chunks_are_translated_by_the_same_workers() -> None:
     with translator(2) as ready:
-        stream = ready.stream([LINES, LINES[1:], LINES[2:]])
-        found = [next(stream)]
+        found = ready.translate(LINES)
         first = {worker.pid for worker in multiprocessing.active_children()}
-        found += stream
+        found += ready.translate(LINES[1:]) + ready.translate(LINES[2:])
+        assert first
         assert {worker.pid for worker in multiprocessing.active_children()} == first
     assert [each.source for each in found] == LINES + LINES[1:] + LINES[2:]
 
