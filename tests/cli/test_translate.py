@@ -146,7 +146,10 @@ def test_lists_of_mbr_are_sorted_by_expected_utility(mtcli: Mtcli, model: Path) 
 
 @pytest.mark.skipif(not possible(), reason="this system cannot fork")
 def test_workers_change_nothing(mtcli: Mtcli, model: Path, corpus: Path, tmp_path: Path) -> None:
-    flags, files = ["-m", model, "--batch-tokens", 100], [corpus / "test.en", corpus / "test.de"]
+    flags, files = (
+        ["-m", model, "--decoding", "greedy", "--batch-tokens", 60],
+        [corpus / "test.en", corpus / "test.de"],
+    )
     expected = mtcli("translate", *flags, "--workers", 1, files[0])
     assert (expected.code, len(expected.lines)) == (0, 20)
     assert mtcli("translate", *flags, "--workers", 2, files[0]) == expected
