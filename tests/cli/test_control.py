@@ -47,7 +47,8 @@ def texts(mtcli: Mtcli, model: Path, *flags: object, stdin: bytes = TEXT) -> lis
 
 
 def whole(word: str, text: str) -> bool:
-    return re.search(rf"(?<!\w){re.escape(word)}(?!\w)", text) is not None
+    before, after = (r"(?<!\w)" if word[0].isalnum() else "", r"(?!\w)" if word[-1].isalnum() else "")
+    return re.search(before + re.escape(word) + after, text) is not None
 
 
 @pytest.mark.parametrize("strategy", ["--greedy", "--sample", "--beam-size=3"])
