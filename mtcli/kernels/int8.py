@@ -12,11 +12,13 @@ from torch import Tensor
 LARGEST = 127
 """-128 is left out, so that zero is in the middle."""
 
+TINY = torch.tensor(torch.finfo(torch.float32).tiny)
+"""Added to every scale: it changes none but zero."""
+
 
 def quantised(x: Float[Tensor, "n i"]) -> tuple[Int8[Tensor, "n i"], Float[Tensor, "n 1"]]:
     """The integers nearest to each row divided by its scale, and the scales; a row of zeros stays zero."""
-    tiny = torch.finfo(x.dtype).tiny
-    scale = x.abs().amax(-1, keepdim=True).clamp_min_(tiny * LARGEST).div_(LARGEST)
+    scale = torch.add(TINY, x.abs().amax(-1, keepdim=True), alpha=1 / LARGEST)
     return (x / scale).round_().to(torch.int8), scale
 
 
