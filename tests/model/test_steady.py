@@ -126,6 +126,18 @@ def test_sentences_leave_at_random(seed: int) -> None:
     agree(*twins(SMALL), lengths, width, exchange, steps=20, go_on=at_random(seed))
 
 
+@pytest.mark.parametrize("lengths", [[3, 2, 4, 1], [3, 2, 4]], ids=["a sentence ended", "a place is empty"])
+@torch.inference_mode()
+def test_slots_that_nobody_sees_are_used_again(lengths: list[int]) -> None:
+    _, other = twins(SMALL)
+    state, sentences = other.start(read(other, lengths)[1], 3), len(lengths)
+    for _ in range(13):
+        _, state = other.step(torch.full((sentences * 3,), 5), state)
+        state = other.select(state, torch.arange(3).repeat_interleave(3) * 3)
+        sentences = 3
+    assert [(bucket.shape.sentences, bucket.shape.slots) for bucket in other.buckets.kept] == [(4, 16)]
+
+
 def test_a_half_empty_bucket_is_left_unless_it_is_small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(steadying, "SLOTS", 32)
     monkeypatch.setattr(steadying, "FEW", 4)
