@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,20 @@ import torch
 
 from mtcli.data.batches import Place
 from mtcli.decoding.beam import beam_search
+from mtcli.decoding.hypothesis import Hypothesis
 from mtcli.decoding.request import Request
+from mtcli.decoding.sampling import greedy
 from mtcli.device import PrecisionName
 from mtcli.kernels.cross_entropy import plain_smoothed_cross_entropy, smoothed_cross_entropy
 from mtcli.kernels.dropout import dropout
+from mtcli.kernels.graph import Record, as_it_is, recorder
+from mtcli.model import bucket as buckets
+from mtcli.model import steady as steadying
 from mtcli.model.build import build
+from mtcli.model.frozen import freeze, precision_of_memory
+from mtcli.model.seq2seq import Seq2Seq
+from mtcli.model.steady import Steady
+from mtcli.model.unrolled import Unrolled
 from mtcli.settings import DecodingSettings, ModelSettings, TrainingSettings
 from mtcli.training.loop import train_step
 from mtcli.training.optimizer import adamw
@@ -146,3 +156,86 @@ def test_beam_search_finds_what_the_processor_finds(kind: ModelSettings) -> None
     for ours, theirs in zip(*found, strict=True):
         assert [list(each.tokens) for each in ours] == [list(each.tokens) for each in theirs]
         assert [each.score for each in ours] == pytest.approx([each.score for each in theirs], rel=1e-4)
+
+
+@pytest.fixture
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Buckets that are small, and recorded nearly at once."""
+    monkeypatch.setattr(buckets, "WORTH", 3)
+    monkeypatch.setattr(steadying, "SLOTS", 16)
+    monkeypatch.setattr(steadying, "FEW", 1)
+
+
+def in_buckets(model: Seq2Seq[Any], record: Record, remembered: torch.dtype | None = None) -> Steady:
+    return Steady(Unrolled(model, remembered), record, 2**30)  # type: ignore[arg-type]
+
+
+def logits_of(model: Steady, width: int) -> list[torch.Tensor]:
+    """Of the steps of three searches, in which sentences leave and hypotheses change."""
+    numbers, found = random.Random(width), []
+    for seed in range(3):
+        batch = models.batch(seed, LENGTHS, LENGTHS).to(torch.device(DEVICE))
+        state, sentences = model.start(model.encode(batch.source, batch.source_rows), width), len(LENGTHS)
+        for time in range(24):
+            tokens = [numbers.randrange(models.VOCABULARY) for _ in range(sentences * width)]
+            logits, state = model.step(torch.tensor(tokens, device=DEVICE), state)
+            found.append(logits.clone())
+            kept = [sentence for sentence in range(sentences) if time % 4 < 3 or sentence != time % sentences]
+            sentences = len(kept)
+            rows = [sentence * width + numbers.randrange(width) for sentence in kept for _ in range(width)]
+            state = model.select(state, torch.tensor(rows, device=DEVICE))
+    return found
+
+
+@pytest.mark.parametrize("width", [1, 3])
+@torch.inference_mode()
+def test_a_step_that_was_recorded_is_the_same(width: int, soon: None) -> None:
+    model = models.model(models.settings()).to(DEVICE)
+    plain, recorded = (in_buckets(model, record) for record in (as_it_is, recorder(torch.device(DEVICE))))
+    for expected, found in zip(logits_of(plain, width), logits_of(recorded, width), strict=True):
+        torch.testing.assert_close(found, expected, rtol=0, atol=1e-10)
+    assert sum(bucket.replay is not None for bucket in recorded.buckets.kept) > 2
+
+
+SEARCHES = [(beam_search, DecodingSettings(beam_size=4, n_best=2)), (greedy, DecodingSettings(decoding="greedy"))]
+
+
+def searched(search: Any, settings: DecodingSettings, model: Seq2Seq[Any], device: str) -> list[list[Hypothesis]]:
+    """What is found for three batches, the third of which is like the second."""
+    found = []
+    for seed, width in ((1, 3), (2, 9), (3, 9)):
+        lengths = [length % width + 1 for length in LENGTHS]
+        batch = models.batch(seed, lengths, lengths).to(torch.device(device))
+        with torch.inference_mode():
+            memory = model.encode(batch.source, batch.source_rows)
+            found += search(model, memory, [Request(length + 9) for length in lengths], settings)
+    return found
+
+
+@pytest.mark.parametrize(("search", "settings"), SEARCHES)
+@pytest.mark.parametrize(("norm", "positions"), [("pre", "sinusoidal"), ("post", "learned")])
+def test_searches_in_buckets_find_what_the_processor_finds(
+    search: Any, settings: DecodingSettings, norm: str, positions: str, soon: None
+) -> None:
+    model = models.model(models.settings(norm=norm, positions=positions)).float()
+    expected = searched(search, settings, model, "cpu")
+    found = searched(search, settings, in_buckets(model.to(DEVICE), recorder(torch.device(DEVICE))), DEVICE)
+    for ours, theirs in zip(found, expected, strict=True):
+        assert [list(each.tokens) for each in ours] == [list(each.tokens) for each in theirs]
+        assert [each.score for each in ours] == pytest.approx([each.score for each in theirs], rel=1e-4)
+
+
+@pytest.mark.parametrize(("precision", "tolerance"), [("bf16", 0.3), ("fp16", 0.1)])
+@pytest.mark.parametrize("width", [1, 3])
+@torch.inference_mode()
+def test_rounded_matrices_decode_in_buckets(width: int, precision: str, tolerance: float, soon: None) -> None:
+    device = torch.device(DEVICE)
+    model = models.model(models.settings()).float().to(device)
+    expected = logits_of(in_buckets(model, as_it_is), width)
+    freeze(model, precision, device)
+    rounded = in_buckets(model, recorder(device), precision_of_memory(precision, device))
+    for ours, theirs in zip(logits_of(rounded, width), expected, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=tolerance)
+    for search, settings in SEARCHES:
+        found = searched(search, settings, rounded, DEVICE)
+        assert all(math.isfinite(hypothesis.log_prob) for each in found for hypothesis in each)

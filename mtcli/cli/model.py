@@ -92,10 +92,12 @@ def precision_for(name: str, device: torch.device) -> str:
 def ready(restored: Restored, precision: str, device: torch.device) -> Restored:
     """The same with a model in the form that decodes fastest."""
     from mtcli.model.frozen import freeze, precision_of_memory
+    from mtcli.model.steady import steady
     from mtcli.model.unrolled import unrolled
 
     freeze(restored.model, precision, device)
-    return replace(restored, model=unrolled(restored.model, precision_of_memory(precision, device)))
+    model = unrolled(restored.model, precision_of_memory(precision, device))
+    return replace(restored, model=steady(model, device))
 
 
 def workers_for(wanted: int, device: torch.device) -> int:
