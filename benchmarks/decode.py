@@ -57,6 +57,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=["mtcli", "ctranslate2", "transformers"])
     parser.add_argument("--peers", type=Path, help="environments of the other toolkits [default: $PEERS]")
     parser.add_argument("--corpora", type=Path, help="[default: $CORPORA; without it, the sample corpus]")
+    parser.add_argument("--name", default="decode", help="of the results")
     parser.add_argument("--results", type=Path, help="where to write [default: benchmarks/results]")
     args = parser.parse_args()
     peers, corpora = measure.folder(args.peers, "PEERS"), measure.corpora(args.corpora)
@@ -73,7 +74,7 @@ def main() -> None:
     rows = [row_of(decoder, references) for decoder in entries]
     folders = {"PEERS": peers, "CORPORA": corpora, "RUN": args.model, "MARIAN": args.marian}
     path = Report(
-        name="decode",
+        name=args.name,
         title=f"Decoding {len(sources):,} sentences of {test.name}",
         command=measure.command_line(folders),
         rows=rows,
