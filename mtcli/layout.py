@@ -95,6 +95,14 @@ class Batch:
         """Target tokens to predict, EOS included, without padding."""
         return int(self.target_rows.lengths.sum())
 
+    def above(self, other: Batch) -> Batch:
+        """The rows of this batch, and below them those of another whose sides are as wide."""
+        source_rows = Rows(torch.cat([self.source_rows.lengths, other.source_rows.lengths]), self.source_rows.width)
+        target_rows = Rows(torch.cat([self.target_rows.lengths, other.target_rows.lengths]), self.target_rows.width)
+        sides = ((self.source, other.source), (self.target_in, other.target_in), (self.target_out, other.target_out))
+        source, target_in, target_out = (torch.cat(pair) for pair in sides)
+        return Batch(source, source_rows, target_in, target_out, target_rows)
+
     def to(self, device: torch.device) -> Batch:
         """The same batch on another device."""
         if self.source.device == device:

@@ -144,6 +144,16 @@ class TrainingSettings(Section):
     )
     clip: float = setting(1.0, "largest gradient norm; 0: no clipping", "warn", ge=0)
     label_smoothing: float = setting(0.1, "probability spread over the whole vocabulary", "warn", ge=0, lt=1)
+    r_drop: float = setting(
+        0.0, "weight of how far two passes with other dropout are apart, 5 is usual; 0: one pass", "warn", ge=0
+    )
+    simcut: float = setting(
+        0.0,
+        "weight of how far a pass without some words is from the usual one, 3 is usual; 0: one pass",
+        "warn",
+        ge=0,
+    )
+    simcut_rate: float = setting(0.05, "simcut: share of words that are left out", "warn", ge=0, lt=1)
     max_tokens: int = setting(
         4096, "tokens of the longer side in a batch, padding included", "refuse", ge=1, le=2**31
     )

@@ -12,7 +12,7 @@ from mtcli.data.batches import Batches, Place
 from mtcli.errors import DivergenceError
 from mtcli.layout import Batch
 from mtcli.settings import TrainingSettings
-from mtcli.training.loss import batch_loss
+from mtcli.training.loss import training_loss
 from mtcli.training.meter import StepMetrics
 from mtcli.training.run import Run
 from mtcli.training.schedule import learning_rate
@@ -55,7 +55,7 @@ def train_step(state: TrainState, group: Group, settings: TrainingSettings) -> S
     total: Tensor | None = None
     for batch, _ in group:
         with state.precision.autocast():
-            loss = batch_loss(state.model, batch.to(state.device), settings.label_smoothing)
+            loss = training_loss(state.model, batch.to(state.device), settings)
         state.precision.backward(loss.total / target_tokens)
         total = loss.total.detach() + (0 if total is None else total)
     assert total is not None

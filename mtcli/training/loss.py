@@ -11,6 +11,8 @@ from torch import Tensor
 from mtcli.kernels.cross_entropy import smoothed_cross_entropy
 from mtcli.layout import Batch
 from mtcli.model.seq2seq import Seq2Seq
+from mtcli.settings import TrainingSettings
+from mtcli.training.consistency import r_drop_loss, simcut_loss
 
 
 @dataclass(frozen=True)
@@ -19,6 +21,17 @@ class Loss:
 
     total: Float[Tensor, ""]
     tokens: int
+
+
+def training_loss(model: Seq2Seq[Any], batch: Batch, settings: TrainingSettings) -> Loss:
+    """What a step minimises: the loss of a batch, with what the settings add to it."""
+    smoothing = settings.label_smoothing
+    if settings.r_drop:
+        return Loss(r_drop_loss(model, batch, smoothing, settings.r_drop), batch.target_tokens)
+    if settings.simcut:
+        total = simcut_loss(model, batch, smoothing, settings.simcut, settings.simcut_rate)
+        return Loss(total, batch.target_tokens)
+    return batch_loss(model, batch, smoothing)
 
 
 def batch_loss(model: Seq2Seq[Any], batch: Batch, smoothing: float) -> Loss:

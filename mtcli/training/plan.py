@@ -37,6 +37,7 @@ def settle(request: Request, directory: Path, observer: Observer) -> Recipe:
     if (directory / "recipe.toml").exists():
         recipe = continued(request, directory, observer)
         refuse_undecodable(recipe)
+        refuse_two_losses(recipe)
         warn_of_standstill(recipe, observer)
         use_processor(recipe.training.threads)
         return with_precision(recipe)
@@ -45,6 +46,7 @@ def settle(request: Request, directory: Path, observer: Observer) -> Recipe:
     refuse_impossible(plan.model, plan.tokenizer.joint)
     refuse_unplaceable(plan)
     refuse_undecodable(plan)
+    refuse_two_losses(plan)
     # The trial of a precision has to come before any other computation.
     use_processor(plan.training.threads)
     precision = with_precision(plan).training.precision
@@ -104,6 +106,12 @@ def refuse_undecodable(recipe: Recipe) -> None:
     refuse_impossible_search(decoding.decoding, decoding, attention)
     validation = decoding.model_copy(update={"n_best": 1})
     refuse_impossible_search(recipe.training.validation_decoding, validation, attention)
+
+
+def refuse_two_losses(recipe: Recipe) -> None:
+    """Raise `UsageError` for ways of reading a batch twice that exclude each other."""
+    if recipe.training.r_drop and recipe.training.simcut:
+        raise UsageError("--r-drop and --simcut both read each batch twice, in different ways", "choose one of them")
 
 
 def count(plan: Recipe) -> int:
