@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn.functional import embedding, pad
 
-from mtcli.layout import Batch, Rows
+from mtcli.layout import PAD, Batch, Rows
 from mtcli.model.attention.full import FullAttention
 from mtcli.model.residual import PostNorm, PreNorm
 from mtcli.model.seq2seq import Memory, Seq2Seq
@@ -42,10 +42,12 @@ class Unrolled(Seq2Seq[Slots]):
         self.last = mapping(model.decoder.last)
 
     def encode(self, source: Int[Tensor, "b s"], rows: Rows) -> Memory:
-        """Read the source."""
-        size = max(1, TOKENS // source.shape[1])
+        """Read the source, padded to a size whose attention is the same in every batch, bit by bit."""
+        width = min(rounded(rows.width), self.longest_source or rounded(rows.width))
+        source, rows = pad(source, (0, width - rows.width), value=PAD), Rows(rows.lengths, width)
+        size = max(1, TOKENS // width)
         parts = zip(torch.split(source, size), torch.split(rows.lengths, size), strict=True)
-        read = [self.model.encode(tokens, Rows(lengths, rows.width)).values for tokens, lengths in parts]
+        read = [self.model.encode(tokens, Rows(lengths, width)).values for tokens, lengths in parts]
         return Memory(torch.cat(read), rows)
 
     def readout(self, batch: Batch) -> Float[Tensor, "b t m"]:

@@ -159,8 +159,16 @@ def test_sources_are_read_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     model, other = twins(SMALL)
     source, rows = pad([[*tokens, EOS] for tokens in models.sentences(1, [3, 0, 4, 12, 5, 2, 1])])
     expected, found = model.encode(source, rows), other.encode(source, rows)
-    torch.testing.assert_close(found.values[rows.valid], expected.values[rows.valid], **TIGHT)
-    assert found.rows is rows
+    torch.testing.assert_close(found.values[found.rows.valid], expected.values[rows.valid], **TIGHT)
+    assert torch.equal(found.rows.lengths, rows.lengths)
+    assert found.values.shape[1] == 16
+
+
+@torch.inference_mode()
+def test_no_source_is_padded_beyond_what_the_model_can_read() -> None:
+    model, other = twins(models.settings(positions="learned", max_positions=5))
+    source, rows = pad([[*tokens, EOS] for tokens in models.sentences(1, [3, 1])])
+    assert other.encode(source, rows).values.shape[1] == model.longest_source == 5
 
 
 LEFT_ALONE: list[dict[str, Any]] = [
