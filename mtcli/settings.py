@@ -143,6 +143,13 @@ class TrainingSettings(Section):
         0, "step at which cosine and linear reach their end; 0: --max-steps of the first start", "warn", ge=0
     )
     clip: float = setting(1.0, "largest gradient norm; 0: no clipping", "warn", ge=0)
+    ema: float = setting(
+        0.0,
+        "decay, at each update, of a moving average of the weights, which is then validated and stored; 0: none",
+        "refuse",
+        ge=0,
+        lt=1,
+    )
     label_smoothing: float = setting(0.1, "probability spread over the whole vocabulary", "warn", ge=0, lt=1)
     max_tokens: int = setting(
         4096, "tokens of the longer side in a batch, padding included", "refuse", ge=1, le=2**31
