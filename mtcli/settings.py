@@ -45,7 +45,9 @@ class DataSettings(Section):
 class TokenizerSettings(Section):
     """How text becomes tokens."""
 
-    tokenizer: str = setting("", "directory of a trained tokenizer; empty: train one", "refuse")
+    tokenizer: str = setting(
+        "", "directory of a trained tokenizer; empty: train one, or take that of --init-from", "refuse"
+    )
     vocab_size: int = setting(8000, "pieces in a vocabulary", "refuse", ge=8, le=1_000_000)
     tokenizer_model: Literal["unigram", "bpe"] = setting("unigram", "kind of SentencePiece model", "refuse")
     joint: bool = setting(True, "one vocabulary for both languages", "refuse")
@@ -155,6 +157,7 @@ class TrainingSettings(Section):
         4096, "tokens of the longer side in a batch, padding included", "refuse", ge=1, le=2**31
     )
     accumulate: int = setting(1, "batches in one optimizer step", "refuse", ge=1, le=65536)
+    init_from: str = setting("", "run or checkpoint with whose weights to begin, to train them further", "refuse")
     max_steps: int = setting(0, "stop after this many steps; 0: no limit", "free", ge=0)
     max_epochs: int = setting(0, "stop after this many passes over the data; 0: no limit", "free", ge=0)
     max_minutes: float = setting(0, "stop after this much time, resumed runs added up; 0: no limit", "free", ge=0)

@@ -22,6 +22,7 @@ from mtcli.training.ema import Average
 from mtcli.training.loop import fit
 from mtcli.training.material import Material, gather
 from mtcli.training.observer import Observer, Validation
+from mtcli.training.origin import begin_with, parent
 from mtcli.training.plan import Request, settle
 from mtcli.training.precision import Precision
 from mtcli.training.run import Run, Watch
@@ -49,8 +50,9 @@ def train(request: Request, directory: Path, watch: Watch) -> Outcome:
         stored = newest(directory, watch.observer)
         if stored:
             refuse_foreign(stored, recipe, directory)
-        material = gather(recipe, directory, stored, watch.observer)
-        state = built(recipe, material)
+        origin = None if stored else parent(recipe, watch.observer)
+        material = gather(recipe, directory, stored or origin, watch.observer)
+        state = built(recipe, material, origin)
         if stored:
             resume(state, stored, material, watch.observer)
         refuse_full_disk(state, recipe, directory)
@@ -96,11 +98,13 @@ def refuse_foreign(stored: Checkpoint, recipe: Recipe, directory: Path) -> None:
         )
 
 
-def built(recipe: Recipe, material: Material) -> TrainState:
-    """A fresh state; the seed decides every parameter."""
+def built(recipe: Recipe, material: Material, origin: Checkpoint | None) -> TrainState:
+    """A fresh state; the seed decides every parameter, unless they come from another model."""
     device, tokenizer = choose_device(recipe.training.device), material.tokenizer
     torch.manual_seed(recipe.training.seed)
     model = build(recipe.model, tokenizer.source_size, tokenizer.target_size, tokenizer.joint).to(device)
+    if origin:
+        begin_with(model, origin, Path(recipe.training.init_from))
     optimizer = catalog.load("optimizer", recipe.training.optimizer)(model, recipe.training)
     assert recipe.training.precision != "auto"
     precision = Precision(recipe.training.precision, device)
