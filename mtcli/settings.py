@@ -117,6 +117,12 @@ class ModelSettings(Section):
     dropout: float = setting(0.1, "dropout of embeddings and residual branches", "warn", ge=0, lt=1)
     activation_dropout: float = setting(0.0, "dropout inside the feed-forward blocks", "warn", ge=0, lt=1)
     attention_dropout: float = setting(0.0, "dropout of attention weights", "warn", ge=0, lt=1)
+    word_dropout: float = setting(
+        0.0, "probability that a word, of the source or of the target so far, is left out", "warn", ge=0, lt=1
+    )
+    layer_dropout: float = setting(
+        0.0, "transformer: probability that a training batch skips a block", "warn", ge=0, lt=1
+    )
 
     @property
     def head_dim(self) -> int:

@@ -115,7 +115,12 @@ def test_an_update_that_is_skipped_moves_nothing(precision: PrecisionName) -> No
     assert not identical(state.weights(), before)
 
 
-FLAGS: dict[str, Any] = {"ema": 0.9, "encoder_attention": "performer", "features": 8, "redraw_every": 3}
+FLAGS: dict[str, Any] = {
+    "ema": 0.9,
+    **{"encoder_attention": "performer", "features": 8, "redraw_every": 3},
+    **{"word_dropout": 0.2, "layer_dropout": 0.3},
+}
+"""An average, beside all that draws at random."""
 
 
 @pytest.fixture(scope="module")
