@@ -134,6 +134,6 @@ def test_the_best_are_taken_oldest_first(metric: str, ranking: list[int], tmp_pa
 
 def test_a_damaged_one_is_not_among_the_best(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     run = scored(tmp_path / "run", "bleu")
-    (steps.place(run, 300) / "scores.json").unlink()
+    (steps.place(run, 300) / "model.safetensors").unlink()
     assert average.best(run, 2) == [steps.place(run, step) for step in (100, 200)]
-    assert "scores.json is missing" in caplog.text
+    assert "model.safetensors is missing" in caplog.text
