@@ -137,6 +137,11 @@ def load(path: Path) -> Recipe:
         raise ModelError(f"{path} is damaged: {error.message}", *error.details) from error
 
 
+def flag(name: str) -> str:
+    """A setting as it is typed."""
+    return f"--{name.replace('_', '-')}"
+
+
 def dump(recipe: Recipe) -> str:
     """The recipe as TOML, every setting included."""
     return tomli_w.dumps(recipe.model_dump(mode="json"))

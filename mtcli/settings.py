@@ -45,7 +45,9 @@ class DataSettings(Section):
 class TokenizerSettings(Section):
     """How text becomes tokens."""
 
-    tokenizer: str = setting("", "directory of a trained tokenizer; empty: train one", "refuse")
+    tokenizer: str = setting(
+        "", "directory of a trained tokenizer; empty: train one, or take that of --init-from", "refuse"
+    )
     vocab_size: int = setting(8000, "pieces in a vocabulary", "refuse", ge=8, le=1_000_000)
     tokenizer_model: Literal["unigram", "bpe"] = setting("unigram", "kind of SentencePiece model", "refuse")
     joint: bool = setting(True, "one vocabulary for both languages", "refuse")
@@ -115,6 +117,12 @@ class ModelSettings(Section):
     dropout: float = setting(0.1, "dropout of embeddings and residual branches", "warn", ge=0, lt=1)
     activation_dropout: float = setting(0.0, "dropout inside the feed-forward blocks", "warn", ge=0, lt=1)
     attention_dropout: float = setting(0.0, "dropout of attention weights", "warn", ge=0, lt=1)
+    word_dropout: float = setting(
+        0.0, "probability that a word, of the source or of the target so far, is left out", "warn", ge=0, lt=1
+    )
+    layer_dropout: float = setting(
+        0.0, "transformer: probability that a training batch skips a block", "warn", ge=0, lt=1
+    )
 
     @property
     def head_dim(self) -> int:
@@ -143,6 +151,13 @@ class TrainingSettings(Section):
         0, "step at which cosine and linear reach their end; 0: --max-steps of the first start", "warn", ge=0
     )
     clip: float = setting(1.0, "largest gradient norm; 0: no clipping", "warn", ge=0)
+    ema: float = setting(
+        0.0,
+        "decay, at each update, of a moving average of the weights, which is then validated and stored; 0: none",
+        "refuse",
+        ge=0,
+        lt=1,
+    )
     label_smoothing: float = setting(0.1, "probability spread over the whole vocabulary", "warn", ge=0, lt=1)
     r_drop: float = setting(
         0.0, "weight of how far two passes with other dropout are apart, 5 is usual; 0: one pass", "warn", ge=0
@@ -158,6 +173,7 @@ class TrainingSettings(Section):
         4096, "tokens of the longer side in a batch, padding included", "refuse", ge=1, le=2**31
     )
     accumulate: int = setting(1, "batches in one optimizer step", "refuse", ge=1, le=65536)
+    init_from: str = setting("", "run or checkpoint with whose weights to begin, to train them further", "refuse")
     max_steps: int = setting(0, "stop after this many steps; 0: no limit", "free", ge=0)
     max_epochs: int = setting(0, "stop after this many passes over the data; 0: no limit", "free", ge=0)
     max_minutes: float = setting(0, "stop after this much time, resumed runs added up; 0: no limit", "free", ge=0)

@@ -62,6 +62,37 @@ def last(run: Path, count: int) -> list[Path]:
     return found[::-1]
 
 
+def best(run: Path, count: int) -> list[Path]:
+    """The `count` best whole checkpoints of a run by its own metric, oldest first; `ModelError` if it has fewer.
+
+    Only those count that were saved at a validation. Of equal ones the newer are better.
+    """
+    found: list[tuple[float, int]] = []
+    for step in steps.steps(run):
+        try:
+            value = worth(steps.place(run, step))
+        except ModelError as error:
+            steps.log.warning("%s; averaging others", error.message)
+        else:
+            found += [] if value is None else [(value, step)]
+    if len(found) < count:
+        raise ModelError(
+            f"{run} has {len(found)} whole checkpoints with a score, not the {count} to be averaged",
+            "ask for fewer, or train with a larger --keep, and with a --save-every at which it also validates",
+        )
+    return [steps.place(run, step) for step in sorted(step for _, step in sorted(found)[-count:])]
+
+
+def worth(directory: Path) -> float | None:
+    """The score of a checkpoint by the metric of its run, turned so that higher is better; None if it has none."""
+    manifest.verify(directory)
+    metric, scores = recipes.load(directory / store.RECIPE).training.metric, store.decoded(directory / store.SCORES)
+    if metric == "loss":
+        return None if scores.get("loss") is None else -float(scores["loss"])
+    figures = scores.get("scores", {}).items()
+    return next((float(score["value"]) for name, score in figures if name.lower().startswith(metric)), None)
+
+
 def averaged(tensor: Tensor) -> bool:
     """Whether a mean of such tensors makes sense."""
     return tensor.is_floating_point()

@@ -18,17 +18,24 @@ def average(
     last: Annotated[
         int | None, typer.Option("--last", min=1, help="checkpoints of the run to average [default: 5]")
     ] = None,
+    best: Annotated[
+        int | None,
+        typer.Option("--best", min=1, help="checkpoints of the run to average: its best by validation, not its last"),
+    ] = None,
 ) -> None:
     """Average the weights of checkpoints: usually a little better than any of them."""
     from mtcli.checkpoint import average as averaging
     from mtcli.checkpoint import steps, store
 
-    if len(models) == 1:
-        paths = averaging.last(models[0], last or 5)
-    elif last is None:
+    if last and best:
+        raise UsageError("--last and --best choose differently", "give one of them")
+    if len(models) > 1 and (last or best):
+        chosen = "--last" if last else "--best"
+        raise UsageError(f"{chosen} chooses among the checkpoints of one run", f"name one run, or leave {chosen} out")
+    if len(models) > 1:
         paths = [steps.find(model) for model in models]
     else:
-        raise UsageError("--last chooses among the checkpoints of one run", "name one run, or leave --last out")
+        paths = averaging.best(models[0], best) if best else averaging.last(models[0], last or 5)
     store.write(output, averaging.average(paths))
     print(f"averaged {len(paths)} checkpoints into {output}", file=sys.stderr)
     print(f"next: mtcli eval -m {quote(str(output))} SOURCE REFERENCE", file=sys.stderr)

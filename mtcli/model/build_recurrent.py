@@ -21,6 +21,7 @@ OF_TRANSFORMERS = {
     "encoder_attention": "the tokens of a source meet in the encoder's cells",
     "decoder_attention": "the past of a target is in the decoder's cells",
     "positions": "a recurrent model reads its tokens in order, and knows it by that",
+    "layer_dropout": "no residual connection leads around its layers",
 }
 """Settings that a recurrent model has no place for, and why."""
 
@@ -30,7 +31,7 @@ class RecurrentPlan(Plan):
 
     reads = (
         *("architecture", "encoder_layers", "decoder_layers", "model_dim", "cell", "cross_attention", "alignment"),
-        *("tied_embeddings", "dropout"),
+        *("tied_embeddings", "dropout", "word_dropout"),
     )
 
     @classmethod
@@ -62,8 +63,8 @@ class RecurrentPlan(Plan):
     def assemble(cls, settings: ModelSettings, source_size: int, target_size: int) -> Recurrent:
         """Every part of a recurrent model, put together."""
         source_table, target_table, output = tables(settings, source_size, target_size)
-        source = Embedding(source_table, Position(), settings.dropout)
-        target = Embedding(target_table, Position(), settings.dropout)
+        source = Embedding(source_table, Position(), settings.dropout, settings.word_dropout)
+        target = Embedding(target_table, Position(), settings.dropout, settings.word_dropout)
         layers = [both_ways(settings) for _ in range(settings.encoder_layers)]
         encoder = Encoder(layers, settings.dropout)
         return Recurrent(source, target, encoder, decoder(settings), output, settings.dropout)

@@ -29,7 +29,7 @@ class TransformerPlan(Plan):
         "architecture",
         *("encoder_layers", "decoder_layers", "model_dim", "feed_forward_dim", "heads", "key_value_heads", "qk_norm"),
         *(*PLACES, "positions", "norm", "normalization", "activation", "tied_embeddings"),
-        *("dropout", "activation_dropout"),
+        *("dropout", "activation_dropout", "word_dropout", "layer_dropout"),
     )
 
     @classmethod
@@ -68,13 +68,15 @@ class TransformerPlan(Plan):
         encoder = Encoder(
             [encoder_block(settings, in_source, layer) for layer in range(1, settings.encoder_layers + 1)],
             last(normed(settings)),
+            settings.layer_dropout,
         )
         decoder = Decoder(
             [decoder_block(settings, in_target, layer) for layer in range(1, settings.decoder_layers + 1)],
             last(normed(settings)),
+            settings.layer_dropout,
         )
-        source = Embedding(source_table, in_source.of_tokens, settings.dropout)
-        target = Embedding(target_table, in_target.of_tokens, settings.dropout)
+        source = Embedding(source_table, in_source.of_tokens, settings.dropout, settings.word_dropout)
+        target = Embedding(target_table, in_target.of_tokens, settings.dropout, settings.word_dropout)
         model = Transformer(source, target, encoder, decoder, output)
         model.longest_source, model.longest_target = longest(settings)
         return model

@@ -5,23 +5,24 @@ from __future__ import annotations
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from mtcli.model.dropout import Dropout
+from mtcli.model.dropout import Dropout, WordDropout
 from mtcli.model.position import Position
 from mtcli.settings import ModelSettings
 
 
 class Embedding(nn.Module):
-    """A table of token vectors times `sqrt(model_dim)`, then positions, then dropout."""
+    """A table of token vectors times `sqrt(model_dim)`, some left out, then positions, then dropout."""
 
-    def __init__(self, table: nn.Embedding, position: Position, dropout: float) -> None:
+    def __init__(self, table: nn.Embedding, position: Position, dropout: float, word_dropout: float) -> None:
         super().__init__()
         self.table = table
         self.position = position
         self.dropout = Dropout(dropout)
+        self.word_dropout = WordDropout(word_dropout)
 
     def forward(self, tokens: Int[Tensor, "b t"], first: int = 0) -> Float[Tensor, "b t m"]:
         """The vectors of tokens that stand at positions `first`, `first + 1`, ..."""
-        vectors = self.table(tokens) * self.table.embedding_dim**0.5
+        vectors = self.word_dropout(self.table(tokens) * self.table.embedding_dim**0.5, tokens)
         placed: Tensor = self.dropout(self.position.embed(vectors, first))
         return placed
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from mtcli.layout import Attend, Batch, Rows
 from mtcli.model.attention.mechanism import Past
 from mtcli.model.attention.multihead import MultiHeadAttention
+from mtcli.model.dropout import LayerDropout
 from mtcli.model.embedding import Embedding
 from mtcli.model.feed_forward import FeedForward
 from mtcli.model.residual import PreNorm
@@ -93,16 +94,17 @@ class TransformerState:
 class Encoder(nn.Module):
     """A stack of blocks in which all source tokens see each other."""
 
-    def __init__(self, blocks: list[EncoderBlock], last: nn.Module) -> None:
+    def __init__(self, blocks: list[EncoderBlock], last: nn.Module, layer_dropout: float) -> None:
         super().__init__()
         self.blocks: Sequence[EncoderBlock] = nn.ModuleList(blocks)  # type: ignore[assignment]
         self.last = last
+        self.layer_dropout = LayerDropout(layer_dropout)
 
     def forward(self, x: Float[Tensor, "b s m"], rows: Rows) -> Float[Tensor, "b s m"]:
         """One vector per source token."""
         attend = Attend(rows, rows)
         for block in self.blocks:
-            x = block(x, attend)
+            x = self.layer_dropout(block, x, attend)
         encoded: Tensor = self.last(x)
         return encoded
 
@@ -130,16 +132,17 @@ class EncoderBlock(nn.Module):
 class Decoder(nn.Module):
     """A stack of blocks in which each target token sees those before it and the memory."""
 
-    def __init__(self, blocks: list[DecoderBlock], last: nn.Module) -> None:
+    def __init__(self, blocks: list[DecoderBlock], last: nn.Module, layer_dropout: float) -> None:
         super().__init__()
         self.blocks: Sequence[DecoderBlock] = nn.ModuleList(blocks)  # type: ignore[assignment]
         self.last = last
+        self.layer_dropout = LayerDropout(layer_dropout)
 
     def forward(self, x: Float[Tensor, "b t m"], rows: Rows, memory: Memory) -> Float[Tensor, "b t m"]:
         """One vector per target token."""
         to_past, to_memory = Attend(rows, rows, causal=True), Attend(rows, memory.rows)
         for block in self.blocks:
-            x = block(x, memory.values, to_past, to_memory)
+            x = self.layer_dropout(block, x, memory.values, to_past, to_memory)
         decoded: Tensor = self.last(x)
         return decoded
 

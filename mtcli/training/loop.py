@@ -60,6 +60,8 @@ def train_step(state: TrainState, group: Group, settings: TrainingSettings) -> S
         total = loss.total.detach() + (0 if total is None else total)
     assert total is not None
     norm = state.precision.update(state.model, state.optimizer, settings.clip)
+    if state.average and math.isfinite(norm):
+        state.average.move()
     progress.step += 1
     progress.place = group[-1][1]
     progress.tokens += tokens

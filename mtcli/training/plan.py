@@ -14,8 +14,10 @@ from mtcli.decoding.contradiction import refuse_impossible as refuse_impossible_
 from mtcli.device import choose_device, choose_precision, use_processor
 from mtcli.errors import UsageError
 from mtcli.model.build import longest, refuse_impossible, supports_attention
+from mtcli.recipe import flag
 from mtcli.settings import Recipe
 from mtcli.training.observer import Observer
+from mtcli.training.origin import inherited, named_again
 
 RESOLVED_AT_START: dict[str, Any] = {"preset": "auto", "precision": "auto", "decay_steps": 0}
 """Values that ask the first start to choose; on resume they mean what was chosen then."""
@@ -42,6 +44,9 @@ def settle(request: Request, directory: Path, observer: Observer) -> Recipe:
         use_processor(recipe.training.threads)
         return with_precision(recipe)
     plan = recipes.resolve(request.file, request.typed)
+    if plan.training.init_from:
+        request = Request(*inherited(request.file, request.typed, plan.training.init_from))
+        plan = recipes.resolve(request.file, request.typed)
     refuse_incomplete(plan)
     refuse_impossible(plan.model, plan.tokenizer.joint)
     refuse_unplaceable(plan)
@@ -61,8 +66,9 @@ def settle(request: Request, directory: Path, observer: Observer) -> Recipe:
 def continued(request: Request, directory: Path, observer: Observer) -> Recipe:
     """The recipe of a stopped run, with the settings that are asked for now."""
     old = recipes.load(directory / "recipe.toml")
-    typed = {name: value for name, value in request.typed.items() if RESOLVED_AT_START.get(name, ...) != value}
-    new = recipes.resolve(recipes.overlaid(old, request.file, RESOLVED_AT_START), typed)
+    questions = {**RESOLVED_AT_START, **named_again(old, request.file, request.typed)}
+    typed = {name: value for name, value in request.typed.items() if questions.get(name, ...) != value}
+    new = recipes.resolve(recipes.overlaid(old, request.file, questions), typed)
     found = recipes.changes(old, new)
     if found["refuse"]:
         raise UsageError(
@@ -73,11 +79,6 @@ def continued(request: Request, directory: Path, observer: Observer) -> Recipe:
     for name, before, after in found["warn"]:
         observer.warn(f"{flag(name)} changes from {before!r} to {after!r}")
     return new
-
-
-def flag(name: str) -> str:
-    """A setting as it is typed."""
-    return f"--{name.replace('_', '-')}"
 
 
 def refuse_incomplete(plan: Recipe) -> None:

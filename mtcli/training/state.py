@@ -12,6 +12,7 @@ from torch.optim import Optimizer
 from mtcli.checkpoint.store import Resume
 from mtcli.data.batches import Place
 from mtcli.model.seq2seq import Seq2Seq
+from mtcli.training.ema import Average
 from mtcli.training.precision import Precision
 
 
@@ -42,6 +43,12 @@ class TrainState:
     progress: Progress
     data: str
     """Identifies the corpus and the tokenizer."""
+    average: Average | None = None
+
+    @property
+    def judged(self) -> Seq2Seq[Any]:
+        """The model that is validated and stored: the average, if there is one."""
+        return self.average.current() if self.average else self.model
 
     @property
     def device(self) -> torch.device:
@@ -49,8 +56,8 @@ class TrainState:
         return self.precision.device
 
     def weights(self) -> dict[str, Tensor]:
-        """The model's parameters by name; tied ones share storage."""
-        return {name: value.detach() for name, value in self.model.state_dict(keep_vars=True).items()}
+        """The parameters of the model that is judged, by name; tied ones share storage."""
+        return {name: value.detach() for name, value in self.judged.state_dict(keep_vars=True).items()}
 
     def resume(self) -> Resume:
         """What another process needs to go on as if it were this one."""
@@ -62,12 +69,15 @@ class TrainState:
         tensors["random.cpu"] = torch.get_rng_state()
         if self.device.type == "cuda":
             tensors["random.cuda"] = torch.cuda.get_rng_state(self.device)
-        values = {
+        values: dict[str, Any] = {
             "progress": asdict(self.progress),
             "scaler": self.precision.state(),
             "data": self.data,
             "machine": self.machine(),
         }
+        if self.average:
+            tensors |= {f"raw.{name}": weight for name, weight in self.average.raw().items()}
+            values["averaged"] = self.average.updates
         return Resume(tensors, values)
 
     def machine(self) -> str:
@@ -77,13 +87,19 @@ class TrainState:
 
     def restore(self, weights: dict[str, Tensor], resume: Resume) -> None:
         """Become the state that was stored."""
-        self.model.load_state_dict(weights)
         moments: dict[int, dict[str, Tensor]] = {}
+        raw: dict[str, Tensor] = {}
         for name, tensor in resume.tensors.items():
             kind, _, rest = name.partition(".")
             if kind == "optimizer":
                 index, _, key = rest.partition(".")
                 moments.setdefault(int(index), {})[key] = tensor
+            elif kind == "raw":
+                raw[rest] = tensor
+        if self.average:
+            self.average.restore(weights, raw, resume.values["averaged"])
+        else:
+            self.model.load_state_dict(weights)
         groups = self.optimizer.state_dict()["param_groups"]
         self.optimizer.load_state_dict({"state": moments, "param_groups": groups})
         progress = dict(resume.values["progress"])

@@ -18,9 +18,11 @@ from mtcli.device import choose_device
 from mtcli.errors import DataError, DivergenceError, InterruptedRun, ModelError, ResourceError
 from mtcli.model.build import build
 from mtcli.settings import Recipe
+from mtcli.training.ema import Average
 from mtcli.training.loop import fit
 from mtcli.training.material import Material, gather
 from mtcli.training.observer import Observer, Validation
+from mtcli.training.origin import begin_with, parent
 from mtcli.training.plan import Request, settle
 from mtcli.training.precision import Precision
 from mtcli.training.run import Run, Watch
@@ -48,8 +50,9 @@ def train(request: Request, directory: Path, watch: Watch) -> Outcome:
         stored = newest(directory, watch.observer)
         if stored:
             refuse_foreign(stored, recipe, directory)
-        material = gather(recipe, directory, stored, watch.observer)
-        state = built(recipe, material)
+        origin = None if stored else parent(recipe, watch.observer)
+        material = gather(recipe, directory, stored or origin, watch.observer)
+        state = built(recipe, material, origin)
         if stored:
             resume(state, stored, material, watch.observer)
         refuse_full_disk(state, recipe, directory)
@@ -95,16 +98,18 @@ def refuse_foreign(stored: Checkpoint, recipe: Recipe, directory: Path) -> None:
         )
 
 
-def built(recipe: Recipe, material: Material) -> TrainState:
-    """A fresh state; the seed decides every parameter."""
+def built(recipe: Recipe, material: Material, origin: Checkpoint | None) -> TrainState:
+    """A fresh state; the seed decides every parameter, unless they come from another model."""
     device, tokenizer = choose_device(recipe.training.device), material.tokenizer
     torch.manual_seed(recipe.training.seed)
     model = build(recipe.model, tokenizer.source_size, tokenizer.target_size, tokenizer.joint).to(device)
+    if origin:
+        begin_with(model, origin, Path(recipe.training.init_from))
     optimizer = catalog.load("optimizer", recipe.training.optimizer)(model, recipe.training)
     assert recipe.training.precision != "auto"
-    return TrainState(
-        model, optimizer, Precision(recipe.training.precision, device), Progress(), material.fingerprint
-    )
+    precision = Precision(recipe.training.precision, device)
+    average = Average(model, recipe.training.ema) if recipe.training.ema else None
+    return TrainState(model, optimizer, precision, Progress(), material.fingerprint, average)
 
 
 def resume(state: TrainState, stored: Checkpoint, material: Material, observer: Observer) -> None:
@@ -129,7 +134,8 @@ def resume(state: TrainState, stored: Checkpoint, material: Material, observer: 
 def refuse_full_disk(state: TrainState, recipe: Recipe, directory: Path) -> None:
     """Raise `ResourceError` if the checkpoints that are yet to come do not fit on the disk."""
     parameters = sum(parameter.numel() for parameter in state.model.parameters())
-    one = 3 * 4 * parameters  # weights and Adam's two moments, in fp32
+    # Weights, Adam's two moments and, beside an average, the weights that it is of; all in fp32.
+    one = (4 if state.average else 3) * 4 * parameters
     # Those kept, the best, and one that is being written; those of an earlier start are there already.
     missing = max(1, recipe.training.keep + 2 - len(steps.steps(directory)))
     needed, free = one * missing, shutil.disk_usage(directory).free

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 
 from mtcli.data.batches import in_order
 from mtcli.decoding.translator import Translator
 from mtcli.evaluation import evaluate
+from mtcli.model.seq2seq import Seq2Seq
 from mtcli.settings import Recipe
 from mtcli.training.loss import batch_loss
 from mtcli.training.material import Material
@@ -33,9 +35,10 @@ class Validator:
         settings = self.recipe.decoding.model_copy(
             update={"decoding": self.recipe.training.validation_decoding, "n_best": 1}
         )
-        translator = Translator(state.model, self.tokenizer, settings, state.device)
+        model = state.judged
+        translator = Translator(model, self.tokenizer, settings, state.device)
         with state.precision.autocast():
-            loss = self.loss(state)
+            loss = self.loss(model, state.device)
             translations = translator.translate([pair.source for pair in self.pairs])
         texts = [translation.text for translation in translations]
         references = [pair.target for pair in self.pairs]
@@ -50,13 +53,13 @@ class Validator:
         return [Sample(pair.source, pair.target, text) for pair, text in shown]
 
     @torch.inference_mode()
-    def loss(self, state: TrainState) -> float:
+    def loss(self, model: Seq2Seq[Any], device: torch.device) -> float:
         """Nats per target token, without smoothing, dropout or padding."""
-        state.model.eval()
+        model.eval()
         total, tokens = 0.0, 0
         for batch in in_order(self.encoded, self.recipe.training.max_tokens):
-            loss = batch_loss(state.model, batch.to(state.device), smoothing=0.0)
+            loss = batch_loss(model, batch.to(device), smoothing=0.0)
             total += loss.total.item()
             tokens += loss.tokens
-        state.model.train()
+        model.train()
         return total / max(1, tokens)

@@ -99,3 +99,41 @@ def test_the_last_whole_ones_are_taken(paths: list[Path], caplog: pytest.LogCapt
     assert "scores.json is missing" in caplog.text
     with pytest.raises(ModelError, match="has 2 whole checkpoints, not the 3"):
         average.last(run, 3)
+
+
+SCORES = {100: (2.0, 31.0, 50.0), 200: (1.0, 30.0, 52.0), 300: (3.0, 31.0, 51.0), 400: None, 500: (None, 1.0, 2.0)}
+"""Loss, BLEU and chrF by step; one was saved without a validation, and one has a loss that is not a number."""
+
+
+def scored(run: Path, metric: str) -> Path:
+    """A run with these scores that goes by this metric."""
+    for step, figures in SCORES.items():
+        checkpoint = same_counts(example(step))
+        training = checkpoint.recipe.training.model_copy(update={"metric": metric})
+        scores: dict[str, Any] = {}
+        if figures:
+            loss, bleu, chrf = figures
+            values = {"BLEU": bleu, "chrF2": chrf}
+            scores = {"loss": loss, "scores": {name: {"value": value} for name, value in values.items()}}
+        recipe = checkpoint.recipe.model_copy(update={"training": training})
+        store.save(run, replace(checkpoint, recipe=recipe, scores=scores))
+    return run
+
+
+@pytest.mark.parametrize(
+    ("metric", "ranking"),
+    [("bleu", [300, 100, 200, 500]), ("chrf", [200, 300, 100, 500]), ("loss", [200, 100, 300])],
+)
+def test_the_best_are_taken_oldest_first(metric: str, ranking: list[int], tmp_path: Path) -> None:
+    run = scored(tmp_path / "run", metric)
+    for count in range(1, len(ranking) + 1):
+        assert average.best(run, count) == [steps.place(run, step) for step in sorted(ranking[:count])]
+    with pytest.raises(ModelError, match=f"has {len(ranking)} whole checkpoints with a score, not the 6"):
+        average.best(run, 6)
+
+
+def test_a_damaged_one_is_not_among_the_best(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    run = scored(tmp_path / "run", "bleu")
+    (steps.place(run, 300) / "model.safetensors").unlink()
+    assert average.best(run, 2) == [steps.place(run, step) for step in (100, 200)]
+    assert "model.safetensors is missing" in caplog.text

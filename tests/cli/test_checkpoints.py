@@ -142,6 +142,23 @@ def test_an_average_of_the_last_is_a_model_like_any_other(
     assert done.code == 0, done.err
 
 
+def test_an_average_of_the_best(mtcli: Mtcli, model: Path, tmp_path: Path) -> None:
+    """Of the three checkpoints kept, two were validated; the run's best is one of them."""
+    for count, chosen in ((1, [model]), (2, [model / "checkpoints" / f"step-{step}" for step in (40, 80)])):
+        best, same = tmp_path / f"best-{count}", tmp_path / f"same-{count}"
+        done = mtcli("average", model, "--best", count, "-o", best)
+        assert done.code == 0, done.err
+        assert mtcli("average", *chosen, *chosen, "-o", same).code == 0
+        assert (best / "model.safetensors").read_bytes() == (same / "model.safetensors").read_bytes()
+    assert_refused(mtcli("average", model, "--best", 3, "-o", tmp_path / "three"), 4)
+
+
+@pytest.mark.parametrize("flags", [["--best", 1, "--last", 1], ["again", "--best", 1], ["again", "--last", 1]])
+def test_a_choice_that_is_none(flags: list[object], mtcli: Mtcli, model: Path, tmp_path: Path) -> None:
+    flags = [model if each == "again" else each for each in flags]
+    assert_refused(mtcli("average", model, *flags, "-o", tmp_path / "mean"), 2)
+
+
 def test_runs_can_be_averaged_by_their_best(mtcli: Mtcli, model: Path, tmp_path: Path) -> None:
     done = mtcli("average", model, model, "-o", tmp_path / "mean")
     assert done.code == 0, done.err

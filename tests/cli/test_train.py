@@ -173,3 +173,29 @@ def test_a_changed_corpus_and_changed_settings_do_not_go_on(mtcli: Mtcli, corpus
     other = trained_on(mtcli, tmp_path, prefix, corpus / "valid", "--model-dim", "64")
     assert_refused(other, 2)
     assert "--model-dim: 32 there, 64 now" in other.err
+
+
+def logged(run: Path, kind: str) -> list[float]:
+    """The losses of one kind of event."""
+    events = map(json.loads, (run / "log.jsonl").read_text(encoding="utf-8").splitlines())
+    return [event["loss"] for event in events if event["event"] == kind]
+
+
+def test_fine_tuning_begins_where_the_other_run_ended(
+    trained: TrainedRun, mtcli: Mtcli, corpus: Path, tmp_path: Path
+) -> None:
+    """On other sentences; the same ones judge both, and the first step hardly changes a thing."""
+    sides = [(corpus / f"test.{language}").read_text(encoding="utf-8").splitlines() for language in ("en", "de")]
+    own = pairs(tmp_path / "own", "train", *sides)
+    flags = shlex.split("-s en -t de --lr 1e-3 --warmup-steps 1000 --max-steps 3 --validate-every 1 --metric loss")
+    flags += shlex.split("--validation-lines 8 --max-output-ratio 1 --threads 1 --precision fp32 --device cpu")
+    arguments = ["train", "--init-from", trained.path, "--train", own, "--valid", corpus / "valid", *flags]
+    done = mtcli(*arguments, "-o", tmp_path / "tuned")
+    assert done.code == 0, done.err
+    assert f"beginning with the weights of {trained.path / 'checkpoints'}" in done.err
+    before, after = (logged(run, "validation") for run in (trained.path, tmp_path / "tuned"))
+    assert after[0] == pytest.approx(min(before), rel=0.01)
+    refused = mtcli(*arguments, "--model-dim", 64, "--heads", 4, "-o", tmp_path / "other")
+    assert_refused(refused, 2)
+    assert "--model-dim: 32 there, 64 now" in refused.err
+    assert "--heads: 2 there, 4 now" in refused.err

@@ -1,0 +1,54 @@
+"""A moving average of the weights: nearer to the optimum than the last ones (Polyak & Juditsky 1992)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from copy import deepcopy
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mtcli.model.seq2seq import Seq2Seq
+
+
+class Average:
+    """A second model, whose parameters follow those of the one that learns; nothing ever changes the latter.
+
+    After update t it is `a <- d a + (1 - d) w` with `d = min(decay, (1 + t) / (10 + t))`: an average over about the
+    last tenth of the updates at first, so that the first values are soon forgotten, and over the last
+    `1 / (1 - decay)` later.
+    """
+
+    def __init__(self, learner: Seq2Seq[Any], decay: float) -> None:
+        self.learner = learner
+        self.decay = decay
+        self.updates = 0
+        self.model = deepcopy(learner).requires_grad_(False)
+        self.averages: list[Tensor] = [*self.model.parameters()]
+        self.weights: list[Tensor] = [*learner.parameters()]
+
+    @torch.no_grad()
+    def move(self) -> None:
+        """Take one update into the average; parameters that are tied are one here too, and move once."""
+        self.updates += 1
+        decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
+        torch._foreach_lerp_(self.averages, self.weights, 1 - decay)
+
+    def current(self) -> Seq2Seq[Any]:
+        """The average, with what is not learned, such as random features and their counts, as the learner has it."""
+        learned = {name for name, _ in self.learner.named_parameters(remove_duplicate=False)}
+        other = {name: value for name, value in self.learner.state_dict().items() if name not in learned}
+        self.model.load_state_dict(other, strict=False)
+        return self.model
+
+    def raw(self) -> dict[str, Tensor]:
+        """The weights of the learner, each once."""
+        return {name: parameter.detach() for name, parameter in self.learner.named_parameters()}
+
+    def restore(self, averaged: Mapping[str, Tensor], raw: Mapping[str, Tensor], updates: int) -> None:
+        """Become what was stored: `averaged` is what `current` had, whole; `raw` is what `raw` gave."""
+        self.model.load_state_dict(averaged)
+        self.learner.load_state_dict(averaged)
+        self.learner.load_state_dict(raw, strict=False)  # after it: `averaged` has tied weights by all their names
+        self.updates = updates
