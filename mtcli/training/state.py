@@ -12,6 +12,7 @@ from torch.optim import Optimizer
 from mtcli.checkpoint.store import Resume
 from mtcli.data.batches import Place
 from mtcli.model.seq2seq import Seq2Seq
+from mtcli.training.distributed import Ranks
 from mtcli.training.precision import Precision
 
 
@@ -42,6 +43,8 @@ class TrainState:
     progress: Progress
     data: str
     """Identifies the corpus and the tokenizer."""
+    ranks: Ranks = field(default_factory=Ranks)
+    """The processes that train this model together."""
 
     @property
     def device(self) -> torch.device:
@@ -67,13 +70,15 @@ class TrainState:
             "scaler": self.precision.state(),
             "data": self.data,
             "machine": self.machine(),
+            "ranks": self.ranks.world,
         }
         return Resume(tensors, values)
 
     def machine(self) -> str:
         """What the bits of a result depend on, beside the recipe."""
         threads = f", {torch.get_num_threads()} threads" if self.device.type == "cpu" else ""
-        return f"PyTorch {torch.__version__} on {self.device.type}{threads}"
+        processes = f", {self.ranks.world} processes" if self.ranks.world > 1 else ""
+        return f"PyTorch {torch.__version__} on {self.device.type}{threads}{processes}"
 
     def restore(self, weights: dict[str, Tensor], resume: Resume) -> None:
         """Become the state that was stored."""

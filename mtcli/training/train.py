@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,14 +15,14 @@ from mtcli import recipe as recipes
 from mtcli.checkpoint import durable, lock, steps, store
 from mtcli.checkpoint.store import Checkpoint
 from mtcli.data.batches import Batches
-from mtcli.device import choose_device
 from mtcli.errors import DataError, DivergenceError, InterruptedRun, ModelError, ResourceError
 from mtcli.model.build import build
 from mtcli.settings import Recipe
+from mtcli.training.distributed import Ranks
 from mtcli.training.loop import fit
 from mtcli.training.material import Material, gather
 from mtcli.training.observer import Observer, Validation
-from mtcli.training.plan import Request, settle
+from mtcli.training.plan import Request, follow, settle
 from mtcli.training.precision import Precision
 from mtcli.training.run import Run, Watch
 from mtcli.training.state import Progress, TrainState
@@ -37,28 +38,38 @@ class Outcome:
     validation: Validation | None
 
 
-def train(request: Request, directory: Path, watch: Watch) -> Outcome:
-    """Train into `directory`, or go on where a run in it stopped.
+def train(request: Request, directory: Path, watch: Watch, ranks: Ranks | None = None) -> Outcome:
+    """Train into `directory`, or go on where a run in it stopped; each of several processes calls this.
 
     Raises `UserError`s; among them `InterruptedRun`, after saving, when a signal asked to stop.
     """
-    make_writable(directory)
-    with lock.hold(directory):
-        recipe = settle(request, directory, watch.observer)
-        stored = newest(directory, watch.observer)
+    ranks = ranks or Ranks()
+    with ExitStack() as held:
+        recipe = ranks.lead(lambda: begin(request, directory, watch.observer, held))
+        if not ranks.first:
+            follow(recipe)
+        stored = newest(directory, watch.observer, ranks)
         if stored:
             refuse_foreign(stored, recipe, directory)
-        material = gather(recipe, directory, stored, watch.observer)
-        state = built(recipe, material)
+        material = gather(recipe, directory, stored, watch.observer, ranks)
+        state = built(recipe, material, ranks)
         if stored:
             resume(state, stored, material, watch.observer)
-        refuse_full_disk(state, recipe, directory)
-        durable.write_file(directory / "recipe.toml", recipes.dump(recipe).encode())
+            warn_of_other_steps(state, stored, recipe, watch.observer)
+        ranks.align(state.weights().values())
+        ranks.lead(lambda: declare(state, recipe, directory))
         batches = Batches(material.training, recipe.training.max_tokens, recipe.training.seed)
         validator = Validator(material, recipe)
         run = Run(directory, recipe, state, validator, batches.steps_per_epoch(), watch)
-        run.mend_pointer()
+        ranks.lead(run.mend_pointer)
         return ended(run, batches)
+
+
+def begin(request: Request, directory: Path, observer: Observer, held: ExitStack) -> Recipe:
+    """Take possession of the directory until `held` is closed, and settle what the run is going to do."""
+    make_writable(directory)
+    held.enter_context(lock.hold(directory))
+    return settle(request, directory, observer)
 
 
 def make_writable(directory: Path) -> None:
@@ -74,9 +85,9 @@ def make_writable(directory: Path) -> None:
         ) from error
 
 
-def newest(directory: Path, observer: Observer) -> Checkpoint | None:
+def newest(directory: Path, observer: Observer, ranks: Ranks) -> Checkpoint | None:
     """The newest sound checkpoint of the run; damaged ones are passed over loudly."""
-    path, passed_over = steps.newest(directory)
+    path, passed_over = ranks.lead(lambda: steps.newest(directory))
     for sentence in passed_over:
         observer.warn(sentence)
     return store.load(path, resume=True) if path else None
@@ -95,16 +106,15 @@ def refuse_foreign(stored: Checkpoint, recipe: Recipe, directory: Path) -> None:
         )
 
 
-def built(recipe: Recipe, material: Material) -> TrainState:
+def built(recipe: Recipe, material: Material, ranks: Ranks) -> TrainState:
     """A fresh state; the seed decides every parameter."""
-    device, tokenizer = choose_device(recipe.training.device), material.tokenizer
+    device, tokenizer = ranks.device(recipe.training.device), material.tokenizer
     torch.manual_seed(recipe.training.seed)
     model = build(recipe.model, tokenizer.source_size, tokenizer.target_size, tokenizer.joint).to(device)
     optimizer = catalog.load("optimizer", recipe.training.optimizer)(model, recipe.training)
     assert recipe.training.precision != "auto"
-    return TrainState(
-        model, optimizer, Precision(recipe.training.precision, device), Progress(), material.fingerprint
-    )
+    precision = Precision(recipe.training.precision, device)
+    return TrainState(model, optimizer, precision, Progress(), material.fingerprint, ranks)
 
 
 def resume(state: TrainState, stored: Checkpoint, material: Material, observer: Observer) -> None:
@@ -124,6 +134,25 @@ def resume(state: TrainState, stored: Checkpoint, material: Material, observer: 
         )
     state.restore(stored.weights, stored.resume)
     observer.say(f"going on from step {state.progress.step:,}")
+
+
+def warn_of_other_steps(state: TrainState, stored: Checkpoint, recipe: Recipe, observer: Observer) -> None:
+    """Say so when other processes than before make steps of another size, and how to keep it."""
+    assert stored.resume is not None
+    before, now = stored.resume.values.get("ranks", 1), state.ranks.world
+    size = before * stored.recipe.training.accumulate
+    if before != now and size != now * recipe.training.accumulate:
+        keep = f"; --accumulate {size // now} keeps it" if size % now == 0 else ""
+        observer.warn(
+            f"a step had {size} batches, {before} processes having {stored.recipe.training.accumulate} each, and has"
+            f" {now * recipe.training.accumulate} from here on{keep}"
+        )
+
+
+def declare(state: TrainState, recipe: Recipe, directory: Path) -> None:
+    """Write down what the run does, if there is room for what it will write."""
+    refuse_full_disk(state, recipe, directory)
+    durable.write_file(directory / "recipe.toml", recipes.dump(recipe).encode())
 
 
 def refuse_full_disk(state: TrainState, recipe: Recipe, directory: Path) -> None:
@@ -151,7 +180,7 @@ def ended(run: Run, batches: Batches) -> Outcome:
     reason = run.finished()
     if reason is None:
         raise InterruptedRun(
-            run.interrupted.exit_code,
+            run.interrupt.exit_code,
             f"stopped at step {run.state.progress.step:,}, everything is saved",
             "the same command goes on from here",
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from itertools import islice
 
 import torch
 
@@ -28,16 +29,16 @@ class Validator:
         self.recipe = recipe
 
     def __call__(self, state: TrainState) -> Validation:
-        """Judge the model; neither its state nor any random generator changes."""
+        """Judge the model; neither its state nor any random generator changes. The ranks share the work."""
         started = time.monotonic()
         settings = self.recipe.decoding.model_copy(
             update={"decoding": self.recipe.training.validation_decoding, "n_best": 1}
         )
-        translator = Translator(state.model, self.tokenizer, settings, state.device)
+        translator, ranks = Translator(state.model, self.tokenizer, settings, state.device), state.ranks
         with state.precision.autocast():
             loss = self.loss(state)
-            translations = translator.translate([pair.source for pair in self.pairs])
-        texts = [translation.text for translation in translations]
+            mine = [pair.source for pair in self.pairs[ranks.rank :: ranks.world]]
+            texts = ranks.interleaved([translation.text for translation in translator.translate(mine)])
         references = [pair.target for pair in self.pairs]
         scores = evaluate(texts, [references], ["bleu", "chrf"], self.recipe.data.target_lang)
         return Validation(loss, scores, self.samples(texts), time.monotonic() - started)
@@ -53,10 +54,11 @@ class Validator:
     def loss(self, state: TrainState) -> float:
         """Nats per target token, without smoothing, dropout or padding."""
         state.model.eval()
-        total, tokens = 0.0, 0
-        for batch in in_order(self.encoded, self.recipe.training.max_tokens):
+        total, tokens, ranks = 0.0, 0, state.ranks
+        for batch in islice(in_order(self.encoded, self.recipe.training.max_tokens), ranks.rank, None, ranks.world):
             loss = batch_loss(state.model, batch.to(state.device), smoothing=0.0)
             total += loss.total.item()
             tokens += loss.tokens
         state.model.train()
-        return total / max(1, tokens)
+        total, count = ranks.sum(total, float(tokens))
+        return total / max(1, count)
