@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from mtcli.errors import ResourceError
 
 if TYPE_CHECKING:
-    from torch.distributed import Store
+    from torch.distributed import Store  # type: ignore[attr-defined]
     from torch.distributed.elastic.multiprocessing import PContext
 
 BUG, STOPPED_AT_ONCE = 1, 130
