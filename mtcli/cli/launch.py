@@ -32,7 +32,8 @@ def launch(count: int, arguments: list[str]) -> int:
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
     # Held here, it outlives the processes, who ask it which of them is to report an error.
     store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    before = {number: signal.getsignal(number) for number in numbers}
     processes = start_processes(
         "mtcli",
         sys.executable,

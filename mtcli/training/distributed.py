@@ -143,7 +143,7 @@ class Together(Ranks):
         """Give all ranks the values of the first one's tensors: what another kind of machine drew may differ."""
         with exchanging():
             for tensor in tensors:
-                dist.broadcast(tensor, src=0, group=self.gradients)
+                dist.broadcast(tensor, src=0, group=self.gradients if tensor.is_cuda else None)
 
     def seed(self, seed: int, step: int) -> None:
         """Begin the step with a state that seed, step and rank decide: then no rank's state needs to be stored."""
@@ -159,7 +159,7 @@ class Together(Ranks):
         learning = [parameter for parameter in parameters if parameter.requires_grad]
         here = [parameter.grad is not None for parameter in learning]
         grads = [torch.zeros_like(p) if p.grad is None else p.grad for p in learning]
-        about = torch.tensor(here, dtype=loss.dtype, device=loss.device)
+        about = loss.new_ones(len(here)) if all(here) else loss.new_tensor(here)
         flat = torch.cat([loss.view(1), about, *(grad.flatten() for grad in grads)])
         with exchanging():
             dist.all_reduce(flat, group=self.gradients)
