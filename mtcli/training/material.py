@@ -15,8 +15,8 @@ from mtcli.data.encoded import Encoded, encode
 from mtcli.data.tokenizer import Tokenizer
 from mtcli.errors import ModelError
 from mtcli.settings import Recipe
-from mtcli.training.distributed import Ranks
 from mtcli.training.observer import Observer
+from mtcli.training.ranks import Ranks
 
 
 @dataclass(frozen=True)

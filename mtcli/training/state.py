@@ -12,8 +12,8 @@ from torch.optim import Optimizer
 from mtcli.checkpoint.store import Resume
 from mtcli.data.batches import Place
 from mtcli.model.seq2seq import Seq2Seq
-from mtcli.training.distributed import Ranks
 from mtcli.training.precision import Precision
+from mtcli.training.ranks import Ranks
 
 
 @dataclass

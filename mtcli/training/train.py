@@ -18,12 +18,12 @@ from mtcli.data.batches import Batches
 from mtcli.errors import DataError, DivergenceError, InterruptedRun, ModelError, ResourceError
 from mtcli.model.build import build
 from mtcli.settings import Recipe
-from mtcli.training.distributed import Ranks
 from mtcli.training.loop import fit
 from mtcli.training.material import Material, gather
 from mtcli.training.observer import Observer, Validation
 from mtcli.training.plan import Request, follow, settle
 from mtcli.training.precision import Precision
+from mtcli.training.ranks import Ranks
 from mtcli.training.run import Run, Watch
 from mtcli.training.state import Progress, TrainState
 from mtcli.training.validate import Validator

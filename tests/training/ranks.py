@@ -18,12 +18,13 @@ from torch import Tensor
 
 from mtcli.errors import InterruptedRun, ResourceError, UsageError
 from mtcli.training import run as runs
-from mtcli.training.distributed import Ranks, Together, together
+from mtcli.training.distributed import Together, together
 from mtcli.training.interrupt import Interrupt
 from mtcli.training.loop import Group, train_step
 from mtcli.training.loss import batch_loss
 from mtcli.training.observer import Nobody
 from mtcli.training.plan import Request
+from mtcli.training.ranks import Ranks
 from mtcli.training.run import Run, Watch
 from mtcli.training.state import TrainState
 from mtcli.training.train import train

@@ -16,7 +16,7 @@ from torch.multiprocessing.spawn import ProcessExitedException, start_processes
 from mtcli.checkpoint import steps as checkpoints
 from mtcli.data.batches import Batches, Place
 from mtcli.data.encoded import Encoded
-from mtcli.training.distributed import Ranks
+from mtcli.training.ranks import Ranks
 from tests.checkpoint.examples import identical
 from tests.training import ranks as work
 from tests.training import tiny
