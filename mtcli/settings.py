@@ -172,7 +172,7 @@ class TrainingSettings(Section):
     max_tokens: int = setting(
         4096, "tokens of the longer side in a batch, padding included", "refuse", ge=1, le=2**31
     )
-    accumulate: int = setting(1, "batches in one optimizer step", "refuse", ge=1, le=65536)
+    accumulate: int = setting(1, "batches of each process in one optimizer step", "warn", ge=1, le=65536)
     init_from: str = setting("", "run or checkpoint with whose weights to begin, to train them further", "refuse")
     max_steps: int = setting(0, "stop after this many steps; 0: no limit", "free", ge=0)
     max_epochs: int = setting(0, "stop after this many passes over the data; 0: no limit", "free", ge=0)

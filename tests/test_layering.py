@@ -24,6 +24,7 @@ FLOORS = [
     {"evaluation"},
     {"training"},
     {"cli"},
+    {"__main__"},
 ]
 FLOOR = {room: height for height, rooms in enumerate(FLOORS) for room in rooms}
 NO_TORCH = ("errors", "catalog", "settings", "presets", "recipe", "protocol", "language")

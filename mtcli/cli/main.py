@@ -106,12 +106,13 @@ def run(arguments: list[str]) -> int:
 def attempt(arguments: list[str]) -> int:
     """Run one command line and return its exit code; what may be wrong with stdout is left to the caller."""
     try:
-        result = app(arguments, prog_name="mtcli", standalone_mode=False)
+        result = app(arguments, prog_name="mtcli", standalone_mode=False, obj=arguments)
     except TyperException as error:
         return help_or_complaint(error)
     except InterruptedRun as error:
         again = shlex.join(["mtcli", *arguments])
-        return complain(InterruptedRun(error.exit_code, error.message, f"to go on: {again}"))
+        details = error.details if "TORCHELASTIC_RUN_ID" in os.environ else [f"to go on: {again}"]
+        return complain(InterruptedRun(error.exit_code, error.message, *details))
     except UserError as error:
         return complain(error)
     except (KeyboardInterrupt, Abort):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
@@ -49,14 +50,24 @@ class Batches:
         ]
         return [batches[index] for index in generator.permutation(len(batches))]
 
-    def from_(self, place: Place) -> Iterator[tuple[Batch, Place]]:
-        """All batches from `place` on, epoch after epoch without end, each with the place behind it."""
+    def from_(self, place: Place, rank: int = 0, world: int = 1) -> Iterator[tuple[Batch, Place]]:
+        """All batches from `place` on, epoch after epoch without end, each with the place behind it.
+
+        Of `world` processes each gets one in turn, with the place behind those that all get in this turn.
+        """
+        stream = self._planned(place)
+        while True:
+            turn = list(islice(stream, world))
+            yield assemble(self.corpus, turn[rank][0]), turn[-1][1]
+
+    def _planned(self, place: Place) -> Iterator[tuple[Indices, Place]]:
+        """The pairs of each batch from `place` on, with the place behind it."""
         epoch, first = place.epoch, place.index
         while True:
             batches = self.epoch(epoch)
             for index in range(first, len(batches)):
                 last = index + 1 == len(batches)
-                yield assemble(self.corpus, batches[index]), Place(epoch + 1) if last else Place(epoch, index + 1)
+                yield batches[index], Place(epoch + 1) if last else Place(epoch, index + 1)
             epoch, first = epoch + 1, 0
 
     def steps_per_epoch(self, epoch: int = 0) -> int:

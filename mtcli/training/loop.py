@@ -23,10 +23,11 @@ Group = list[tuple[Batch, Place]]
 
 
 def fit(state: TrainState, batches: Batches, settings: TrainingSettings, run: Run) -> None:
-    """Train until the run is finished or interrupted."""
+    """Train until the run is finished or interrupted; each rank takes its turns of the same batches."""
     if run.finished():
         return
-    for group in groups(batches.from_(state.progress.place), settings.accumulate):
+    ranks = state.ranks
+    for group in groups(batches.from_(state.progress.place, ranks.rank, ranks.world), settings.accumulate):
         run.report(train_step(state, group, settings))
         if state.progress.step % settings.validate_every == 0 or run.finished():
             run.validate()
@@ -44,14 +45,16 @@ def groups(batches: Iterable[tuple[Batch, Place]], size: int) -> Iterator[Group]
 
 
 def train_step(state: TrainState, group: Group, settings: TrainingSettings) -> StepMetrics:
-    """One optimizer step on the batches of `group`, each token of theirs counting the same."""
-    progress = state.progress
+    """One optimizer step on the batches that all ranks have in their groups, each token counting the same."""
+    progress, ranks = state.progress, state.ranks
     state.model.train()
+    ranks.seed(settings.seed, progress.step)
     lr = learning_rate(progress.step + 1, settings)
     for parameters in state.optimizer.param_groups:
         parameters["lr"] = lr
     target_tokens = sum(batch.target_tokens for batch, _ in group)
     tokens = target_tokens + sum(batch.source_tokens for batch, _ in group)
+    target_tokens, tokens = ranks.sum(target_tokens, tokens)
     total: Tensor | None = None
     for batch, _ in group:
         with state.precision.autocast():
@@ -59,6 +62,7 @@ def train_step(state: TrainState, group: Group, settings: TrainingSettings) -> S
         state.precision.backward(loss.total / target_tokens)
         total = loss.total.detach() + (0 if total is None else total)
     assert total is not None
+    total = ranks.add(state.model.parameters(), total)
     norm = state.precision.update(state.model, state.optimizer, settings.clip)
     if state.average and math.isfinite(norm):
         state.average.move()

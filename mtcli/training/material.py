@@ -16,6 +16,7 @@ from mtcli.data.tokenizer import Tokenizer
 from mtcli.errors import ModelError
 from mtcli.settings import Recipe
 from mtcli.training.observer import Observer
+from mtcli.training.ranks import Ranks
 
 
 @dataclass(frozen=True)
@@ -29,10 +30,18 @@ class Material:
     fingerprint: str
 
 
-def gather(recipe: Recipe, directory: Path, stored: Checkpoint | None, observer: Observer) -> Material:
-    """Read, tokenise and encode; what was encoded before comes from the cache."""
+def gather(recipe: Recipe, directory: Path, stored: Checkpoint | None, observer: Observer, ranks: Ranks) -> Material:
+    """Read, tokenise and encode; what was encoded before, by the first rank too, comes from the cache."""
     training, valid = opened(recipe.data.train, recipe), opened(recipe.data.valid, recipe)
-    tokenizer = chosen_tokenizer(recipe, training, directory, stored, observer)
+    tokenizer = ranks.lead(lambda: chosen_tokenizer(recipe, training, directory, stored, observer))
+    with ranks.in_turn():
+        return encoded(recipe, training, valid, tokenizer, observer)
+
+
+def encoded(
+    recipe: Recipe, training: Sequence[Corpus], valid: Sequence[Corpus], tokenizer: Tokenizer, observer: Observer
+) -> Material:
+    """The corpora as tokens."""
     account = Account()
     corpus = encode(training, tokenizer, recipe.data.max_length, cache_directory(), account)
     observer.say(f"training corpus: {account}")

@@ -36,10 +36,11 @@ class Window:
 class Meter:
     """Counts the steps of this process into a run's progress."""
 
-    def __init__(self, progress: Progress, settings: TrainingSettings, epoch_batches: int) -> None:
+    def __init__(self, progress: Progress, settings: TrainingSettings, epoch_batches: int, step_batches: int) -> None:
         self.progress = progress
         self.settings = settings
         self.epoch_batches = epoch_batches
+        self.step_batches = step_batches
         self.began = replace(progress)
         self.clock = time.monotonic()
         self.window = Window(self.clock)
@@ -91,7 +92,7 @@ class Meter:
             ends.append(pace * (settings.max_steps - progress.step))
         if settings.max_epochs:
             epochs = settings.max_epochs - progress.place.epoch - progress.place.index / self.epoch_batches
-            ends.append(pace * epochs * self.epoch_batches / settings.accumulate)
+            ends.append(pace * epochs * self.epoch_batches / self.step_batches)
         if settings.max_minutes:
             ends.append(settings.max_minutes * 60 - progress.seconds)
         return max(0.0, min(ends)) if ends else None

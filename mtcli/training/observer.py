@@ -29,6 +29,25 @@ class Observer(Protocol):
         """A checkpoint is on disk."""
 
 
+class Nobody:
+    """An `Observer` that keeps everything to itself: that of a rank which is not the first."""
+
+    def say(self, sentence: str) -> None:
+        """Something to know."""
+
+    def warn(self, sentence: str) -> None:
+        """Something to worry about."""
+
+    def stand(self, standing: Standing) -> None:
+        """Some steps were taken."""
+
+    def validated(self, validation: Validation, best: bool, patience: int | None) -> None:
+        """A validation ended."""
+
+    def saved(self, path: Path) -> None:
+        """A checkpoint is on disk."""
+
+
 @dataclass(frozen=True)
 class Standing:
     """Where a run stands; `loss` is nats per target token since the last standing, `remaining` is in seconds."""

@@ -63,6 +63,12 @@ def settle(request: Request, directory: Path, observer: Observer) -> Recipe:
     return replaced(recipe, precision=precision)
 
 
+def follow(recipe: Recipe) -> None:
+    """Prepare this process for a recipe that another one settled."""
+    use_processor(recipe.training.threads)
+    with_precision(recipe)  # its trial may have to keep this machine's processor from instructions that kill
+
+
 def continued(request: Request, directory: Path, observer: Observer) -> Recipe:
     """The recipe of a stopped run, with the settings that are asked for now."""
     old = recipes.load(directory / "recipe.toml")

@@ -6,6 +6,7 @@ import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from signal import Signals
 
 from mtcli.checkpoint import steps, store
 from mtcli.checkpoint.store import Checkpoint
@@ -39,17 +40,25 @@ class Run:
         self.state = state
         self.validator = validator
         self.observer = watch.observer
-        self.interrupted = watch.interrupt
-        self.log = Log(directory, recipe.training.tensorboard, watch.observer)
-        self.meter = Meter(state.progress, recipe.training, epoch_batches)
+        self.interrupt = watch.interrupt
+        self.interrupted = False
+        self.log = Log(directory, recipe.training.tensorboard and state.ranks.first, watch.observer)
+        step_batches = recipe.training.accumulate * state.ranks.world
+        self.meter = Meter(state.progress, recipe.training, epoch_batches, step_batches)
         self.shown = 0.0
         self.validation: tuple[int, Validation] | None = None
         self.saved_step = state.progress.step if state.progress.step else -1
 
     def report(self, metrics: StepMetrics) -> None:
-        """Count one step; show where the run stands about once a second, and log it every few steps."""
+        """Count one step, let the first rank tell of it, and agree on whether it was the last."""
         self.meter.count(metrics)
-        logging = self.state.progress.step % LOG_STEPS == 0 or bool(self.interrupted) or self.finished() is not None
+        if self.state.ranks.first:
+            self.tell(metrics)
+        self.agree()
+
+    def tell(self, metrics: StepMetrics) -> None:
+        """Show where the run stands about once a second, and log it every few steps."""
+        logging = self.state.progress.step % LOG_STEPS == 0 or bool(self.interrupt) or self.finished() is not None
         now = time.monotonic()
         if not logging and now - self.shown < REPORT_SECONDS:
             return
@@ -59,6 +68,17 @@ class Run:
         if logging:
             self.log.standing(standing)
             self.meter.restart()
+
+    def agree(self) -> None:
+        """Let all ranks know of a wish to stop that reached any of them until now, and go by the same clock.
+
+        What comes after this waits for the next step: ranks that decide differently wait for each other for ever.
+        """
+        progress, heard = self.state.progress, self.interrupt.signal or 0
+        number, progress.seconds = self.state.ranks.most(float(heard), progress.seconds)
+        self.interrupted = number > 0
+        if self.interrupted and not heard:
+            self.interrupt.signal = Signals(int(number))
 
     def validate(self) -> None:
         """Judge the model; a new best is saved at once."""
@@ -72,16 +92,22 @@ class Run:
             progress.best, progress.best_step, progress.validations_since_best = value, progress.step, 0
         else:
             progress.validations_since_best += 1
+        if self.state.ranks.first:
+            self.tell_validation(validation, better)
+        self.meter.pause()
+        if better:
+            self.save()
+            self.state.ranks.lead(lambda: self.point_to_best(value))
+            self.meter.pause()
+        self.agree()
+
+    def tell_validation(self, validation: Validation, better: bool) -> None:
+        """Show and log what a validation found."""
+        progress, settings = self.state.progress, self.recipe.training
         self.log.validation(progress.step, validation)
         patience = settings.patience - progress.validations_since_best if settings.patience else None
         self.observer.validated(validation, better, patience)
         self.warn_if_hopeless(validation)
-        self.meter.pause()
-        if better:
-            self.save()
-            self.point_to_best(value)
-            steps.prune(self.directory, settings.keep)
-            self.meter.pause()
 
     def warn_if_hopeless(self, validation: Validation) -> None:
         """Say so when the model has seen much and translates nothing."""
@@ -92,15 +118,20 @@ class Run:
             )
 
     def save(self) -> None:
-        """Write a checkpoint of this step, unless it is there; drop the ones no longer kept."""
+        """Let the first rank write a checkpoint of this step, unless it is there."""
         progress = self.state.progress
         if self.saved_step == progress.step:
             return
-        path = store.save(self.directory, self.checkpoint())
+        path = self.state.ranks.lead(self.write)
         self.saved_step = progress.step
-        steps.point(self.directory, "latest", progress.step)
-        steps.prune(self.directory, self.recipe.training.keep)
         self.observer.saved(path)
+
+    def write(self) -> Path:
+        """Write a checkpoint, and drop the ones no longer kept."""
+        path = store.save(self.directory, self.checkpoint())
+        steps.point(self.directory, "latest", self.state.progress.step)
+        steps.prune(self.directory, self.recipe.training.keep)
+        return path
 
     def mend_pointer(self) -> None:
         """Let `best.json` name the best step where a kill came between its saving and its naming."""
@@ -111,9 +142,10 @@ class Run:
             self.point_to_best(progress.best)
 
     def point_to_best(self, value: float) -> None:
-        """Let `best.json` name the best step, with what makes it the best."""
+        """Let `best.json` name the best step, with what makes it the best; the one before is kept no longer."""
         about: dict[str, float] = {self.recipe.training.metric: abs(value)}
         steps.point(self.directory, "best", self.state.progress.best_step, about)
+        steps.prune(self.directory, self.recipe.training.keep)
 
     def checkpoint(self) -> Checkpoint:
         """All that must outlive this process."""

@@ -14,6 +14,7 @@ from mtcli.data.batches import Place
 from mtcli.model.seq2seq import Seq2Seq
 from mtcli.training.ema import Average
 from mtcli.training.precision import Precision
+from mtcli.training.ranks import Ranks
 
 
 @dataclass
@@ -43,6 +44,8 @@ class TrainState:
     progress: Progress
     data: str
     """Identifies the corpus and the tokenizer."""
+    ranks: Ranks = field(default_factory=Ranks)
+    """The processes that train this model together."""
     average: Average | None = None
 
     @property
@@ -74,6 +77,7 @@ class TrainState:
             "scaler": self.precision.state(),
             "data": self.data,
             "machine": self.machine(),
+            "ranks": self.ranks.world,
         }
         if self.average:
             tensors |= {f"raw.{name}": weight for name, weight in self.average.raw().items()}
@@ -83,7 +87,8 @@ class TrainState:
     def machine(self) -> str:
         """What the bits of a result depend on, beside the recipe."""
         threads = f", {torch.get_num_threads()} threads" if self.device.type == "cpu" else ""
-        return f"PyTorch {torch.__version__} on {self.device.type}{threads}"
+        processes = f", {self.ranks.world} processes" if self.ranks.world > 1 else ""
+        return f"PyTorch {torch.__version__} on {self.device.type}{threads}{processes}"
 
     def restore(self, weights: dict[str, Tensor], resume: Resume) -> None:
         """Become the state that was stored."""

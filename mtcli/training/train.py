@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +15,6 @@ from mtcli import recipe as recipes
 from mtcli.checkpoint import durable, lock, steps, store
 from mtcli.checkpoint.store import Checkpoint
 from mtcli.data.batches import Batches
-from mtcli.device import choose_device
 from mtcli.errors import DataError, DivergenceError, InterruptedRun, ModelError, ResourceError
 from mtcli.model.build import build
 from mtcli.settings import Recipe
@@ -23,8 +23,9 @@ from mtcli.training.loop import fit
 from mtcli.training.material import Material, gather
 from mtcli.training.observer import Observer, Validation
 from mtcli.training.origin import begin_with, parent
-from mtcli.training.plan import Request, settle
+from mtcli.training.plan import Request, follow, settle
 from mtcli.training.precision import Precision
+from mtcli.training.ranks import Ranks
 from mtcli.training.run import Run, Watch
 from mtcli.training.state import Progress, TrainState
 from mtcli.training.validate import Validator
@@ -39,29 +40,39 @@ class Outcome:
     validation: Validation | None
 
 
-def train(request: Request, directory: Path, watch: Watch) -> Outcome:
-    """Train into `directory`, or go on where a run in it stopped.
+def train(request: Request, directory: Path, watch: Watch, ranks: Ranks | None = None) -> Outcome:
+    """Train into `directory`, or go on where a run in it stopped; each of several processes calls this.
 
     Raises `UserError`s; among them `InterruptedRun`, after saving, when a signal asked to stop.
     """
-    make_writable(directory)
-    with lock.hold(directory):
-        recipe = settle(request, directory, watch.observer)
-        stored = newest(directory, watch.observer)
+    ranks = ranks or Ranks()
+    with ExitStack() as held:
+        recipe = ranks.lead(lambda: begin(request, directory, watch.observer, held))
+        if not ranks.first:
+            follow(recipe)
+        stored = newest(directory, watch.observer, ranks)
         if stored:
             refuse_foreign(stored, recipe, directory)
         origin = None if stored else parent(recipe, watch.observer)
-        material = gather(recipe, directory, stored or origin, watch.observer)
-        state = built(recipe, material, origin)
+        material = gather(recipe, directory, stored or origin, watch.observer, ranks)
+        state = built(recipe, material, ranks, origin)
         if stored:
             resume(state, stored, material, watch.observer)
-        refuse_full_disk(state, recipe, directory)
-        durable.write_file(directory / "recipe.toml", recipes.dump(recipe).encode())
+            warn_of_other_steps(state, stored, recipe, watch.observer)
+        ranks.align([*state.weights().values(), *state.model.state_dict().values()])
+        ranks.lead(lambda: declare(state, recipe, directory))
         batches = Batches(material.training, recipe.training.max_tokens, recipe.training.seed)
         validator = Validator(material, recipe)
         run = Run(directory, recipe, state, validator, batches.steps_per_epoch(), watch)
-        run.mend_pointer()
+        ranks.lead(run.mend_pointer)
         return ended(run, batches)
+
+
+def begin(request: Request, directory: Path, observer: Observer, held: ExitStack) -> Recipe:
+    """Take possession of the directory until `held` is closed, and settle what the run is going to do."""
+    make_writable(directory)
+    held.enter_context(lock.hold(directory))
+    return settle(request, directory, observer)
 
 
 def make_writable(directory: Path) -> None:
@@ -77,9 +88,9 @@ def make_writable(directory: Path) -> None:
         ) from error
 
 
-def newest(directory: Path, observer: Observer) -> Checkpoint | None:
+def newest(directory: Path, observer: Observer, ranks: Ranks) -> Checkpoint | None:
     """The newest sound checkpoint of the run; damaged ones are passed over loudly."""
-    path, passed_over = steps.newest(directory)
+    path, passed_over = ranks.lead(lambda: steps.newest(directory))
     for sentence in passed_over:
         observer.warn(sentence)
     return store.load(path, resume=True) if path else None
@@ -98,9 +109,9 @@ def refuse_foreign(stored: Checkpoint, recipe: Recipe, directory: Path) -> None:
         )
 
 
-def built(recipe: Recipe, material: Material, origin: Checkpoint | None) -> TrainState:
+def built(recipe: Recipe, material: Material, ranks: Ranks, origin: Checkpoint | None) -> TrainState:
     """A fresh state; the seed decides every parameter, unless they come from another model."""
-    device, tokenizer = choose_device(recipe.training.device), material.tokenizer
+    device, tokenizer = ranks.device(recipe.training.device), material.tokenizer
     torch.manual_seed(recipe.training.seed)
     model = build(recipe.model, tokenizer.source_size, tokenizer.target_size, tokenizer.joint).to(device)
     if origin:
@@ -109,7 +120,7 @@ def built(recipe: Recipe, material: Material, origin: Checkpoint | None) -> Trai
     assert recipe.training.precision != "auto"
     precision = Precision(recipe.training.precision, device)
     average = Average(model, recipe.training.ema) if recipe.training.ema else None
-    return TrainState(model, optimizer, precision, Progress(), material.fingerprint, average)
+    return TrainState(model, optimizer, precision, Progress(), material.fingerprint, ranks, average)
 
 
 def resume(state: TrainState, stored: Checkpoint, material: Material, observer: Observer) -> None:
@@ -129,6 +140,25 @@ def resume(state: TrainState, stored: Checkpoint, material: Material, observer: 
         )
     state.restore(stored.weights, stored.resume)
     observer.say(f"going on from step {state.progress.step:,}")
+
+
+def warn_of_other_steps(state: TrainState, stored: Checkpoint, recipe: Recipe, observer: Observer) -> None:
+    """Say so when other processes than before make steps of another size, and how to keep it."""
+    assert stored.resume is not None
+    before, now = stored.resume.values.get("ranks", 1), state.ranks.world
+    size = before * stored.recipe.training.accumulate
+    if before != now and size != now * recipe.training.accumulate:
+        keep = f"; --accumulate {size // now} keeps it" if size % now == 0 else ""
+        observer.warn(
+            f"a step had {size} batches, {before} processes having {stored.recipe.training.accumulate} each, and has"
+            f" {now * recipe.training.accumulate} from here on{keep}"
+        )
+
+
+def declare(state: TrainState, recipe: Recipe, directory: Path) -> None:
+    """Write down what the run does, if there is room for what it will write."""
+    refuse_full_disk(state, recipe, directory)
+    durable.write_file(directory / "recipe.toml", recipes.dump(recipe).encode())
 
 
 def refuse_full_disk(state: TrainState, recipe: Recipe, directory: Path) -> None:
@@ -157,7 +187,7 @@ def ended(run: Run, batches: Batches) -> Outcome:
     reason = run.finished()
     if reason is None:
         raise InterruptedRun(
-            run.interrupted.exit_code,
+            run.interrupt.exit_code,
             f"stopped at step {run.state.progress.step:,}, everything is saved",
             "the same command goes on from here",
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from itertools import islice
 from typing import Any
 
 import torch
@@ -16,6 +17,7 @@ from mtcli.settings import Recipe
 from mtcli.training.loss import batch_loss
 from mtcli.training.material import Material
 from mtcli.training.observer import Sample, Validation
+from mtcli.training.ranks import Ranks
 from mtcli.training.state import TrainState
 
 
@@ -30,17 +32,17 @@ class Validator:
         self.recipe = recipe
 
     def __call__(self, state: TrainState) -> Validation:
-        """Judge the model; neither its state nor any random generator changes."""
+        """Judge the model; neither its state nor any random generator changes. The ranks share the work."""
         started = time.monotonic()
         settings = self.recipe.decoding.model_copy(
             update={"decoding": self.recipe.training.validation_decoding, "n_best": 1}
         )
-        model = state.judged
+        model, ranks = state.judged, state.ranks
         translator = Translator(model, self.tokenizer, settings, state.device)
         with state.precision.autocast():
-            loss = self.loss(model, state.device)
-            translations = translator.translate([pair.source for pair in self.pairs])
-        texts = [translation.text for translation in translations]
+            loss = self.loss(model, state.device, ranks)
+            mine = [pair.source for pair in self.pairs[ranks.rank :: ranks.world]]
+            texts = ranks.interleaved([translation.text for translation in translator.translate(mine)])
         references = [pair.target for pair in self.pairs]
         scores = evaluate(texts, [references], ["bleu", "chrf"], self.recipe.data.target_lang)
         return Validation(loss, scores, self.samples(texts), time.monotonic() - started)
@@ -53,13 +55,14 @@ class Validator:
         return [Sample(pair.source, pair.target, text) for pair, text in shown]
 
     @torch.inference_mode()
-    def loss(self, model: Seq2Seq[Any], device: torch.device) -> float:
+    def loss(self, model: Seq2Seq[Any], device: torch.device, ranks: Ranks) -> float:
         """Nats per target token, without smoothing, dropout or padding."""
         model.eval()
         total, tokens = 0.0, 0
-        for batch in in_order(self.encoded, self.recipe.training.max_tokens):
+        for batch in islice(in_order(self.encoded, self.recipe.training.max_tokens), ranks.rank, None, ranks.world):
             loss = batch_loss(model, batch.to(device), smoothing=0.0)
             total += loss.total.item()
             tokens += loss.tokens
         model.train()
-        return total / max(1, tokens)
+        total, count = ranks.sum(total, float(tokens))
+        return total / max(1, count)
