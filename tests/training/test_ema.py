@@ -39,7 +39,7 @@ def fresh(settings: ModelSettings, decay: float = DECAY, precision: PrecisionNam
     model = build(settings, models.VOCABULARY, models.VOCABULARY, joint=True)
     optimizer = adamw(model, SETTINGS)
     average = Average(model, decay) if decay else None
-    return TrainState(model, optimizer, Precision(precision, torch.device("cpu")), Progress(), "", average)
+    return TrainState(model, optimizer, Precision(precision, torch.device("cpu")), Progress(), "", average=average)
 
 
 def group(seed: int) -> Group:

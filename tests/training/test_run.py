@@ -18,7 +18,7 @@ from mtcli.checkpoint import durable, steps, store
 from mtcli.errors import DivergenceError, ResourceError
 from mtcli.evaluation import Score
 from mtcli.training import loop, validate
-from mtcli.training.loss import Loss, batch_loss
+from mtcli.training.loss import Loss, training_loss
 from mtcli.training.observer import Validation
 from mtcli.training.state import TrainState
 from mtcli.training.validate import Validator
@@ -310,12 +310,12 @@ def test_a_directory_that_cannot_be_written_is_found_at_once(place: str, corpora
 @pytest.mark.parametrize("save_every", [5, 100])
 def test_divergence_names_the_last_good_checkpoint(save_every: int, corpora: Path, tmp_path: Path) -> None:
     def spoilt(*arguments: Any) -> Loss:
-        loss = batch_loss(*arguments)
+        loss = training_loss(*arguments)
         return Loss(loss.total * float("nan"), loss.tokens)
 
     flags = wishes(corpora, save_every=save_every, validate_every=100, max_steps=50)
     with pytest.MonkeyPatch.context() as patch:
-        recorder = Recorder({7: lambda: patch.setattr(loop, "batch_loss", spoilt)})
+        recorder = Recorder({7: lambda: patch.setattr(loop, "training_loss", spoilt)})
         with pytest.raises(DivergenceError) as caught:
             run(flags, tmp_path / "run", recorder)
     assert caught.value.exit_code == 6
