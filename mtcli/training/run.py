@@ -76,12 +76,12 @@ class Run:
         patience = settings.patience - progress.validations_since_best if settings.patience else None
         self.observer.validated(validation, better, patience)
         self.warn_if_hopeless(validation)
-        self.meter.pause()
+        self.meter.pause("validation")
         if better:
             self.save()
             self.point_to_best(value)
             steps.prune(self.directory, settings.keep)
-            self.meter.pause()
+            self.meter.pause("saving")
 
     def warn_if_hopeless(self, validation: Validation) -> None:
         """Say so when the model has seen much and translates nothing."""
@@ -101,6 +101,7 @@ class Run:
         steps.point(self.directory, "latest", progress.step)
         steps.prune(self.directory, self.recipe.training.keep)
         self.observer.saved(path)
+        self.meter.pause("saving")
 
     def mend_pointer(self) -> None:
         """Let `best.json` name the best step where a kill came between its saving and its naming."""
