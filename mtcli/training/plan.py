@@ -40,8 +40,13 @@ def settle(request: Request, directory: Path, observer: Observer) -> Recipe:
         warn_of_standstill(recipe, observer)
         use_processor(recipe.training.threads)
         return with_precision(recipe)
+    refuse_incomplete(recipes.resolve(request.file, request.typed))
+    return begun(request, observer)
+
+
+def begun(request: Request, observer: Observer) -> Recipe:
+    """The whole recipe of a run that begins now; its data need not be named, unless the preset depends on them."""
     plan = recipes.resolve(request.file, request.typed)
-    refuse_incomplete(plan)
     refuse_impossible(plan.model, plan.tokenizer.joint)
     refuse_unplaceable(plan)
     refuse_undecodable(plan)

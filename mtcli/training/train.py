@@ -19,7 +19,7 @@ from mtcli.errors import DataError, DivergenceError, InterruptedRun, ModelError,
 from mtcli.model.build import build
 from mtcli.settings import Recipe
 from mtcli.training.loop import fit
-from mtcli.training.material import Material, gather
+from mtcli.training.material import Material, Vocabulary, gather
 from mtcli.training.observer import Observer, Validation
 from mtcli.training.plan import Request, settle
 from mtcli.training.precision import Precision
@@ -49,7 +49,7 @@ def train(request: Request, directory: Path, watch: Watch) -> Outcome:
         if stored:
             refuse_foreign(stored, recipe, directory)
         material = gather(recipe, directory, stored, watch.observer)
-        state = built(recipe, material)
+        state = built(recipe, material.tokenizer, material.fingerprint)
         if stored:
             resume(state, stored, material, watch.observer)
         refuse_full_disk(state, recipe, directory)
@@ -95,16 +95,14 @@ def refuse_foreign(stored: Checkpoint, recipe: Recipe, directory: Path) -> None:
         )
 
 
-def built(recipe: Recipe, material: Material) -> TrainState:
+def built(recipe: Recipe, vocabulary: Vocabulary, data: str) -> TrainState:
     """A fresh state; the seed decides every parameter."""
-    device, tokenizer = choose_device(recipe.training.device), material.tokenizer
+    device = choose_device(recipe.training.device)
     torch.manual_seed(recipe.training.seed)
-    model = build(recipe.model, tokenizer.source_size, tokenizer.target_size, tokenizer.joint).to(device)
+    model = build(recipe.model, vocabulary.source_size, vocabulary.target_size, vocabulary.joint).to(device)
     optimizer = catalog.load("optimizer", recipe.training.optimizer)(model, recipe.training)
     assert recipe.training.precision != "auto"
-    return TrainState(
-        model, optimizer, Precision(recipe.training.precision, device), Progress(), material.fingerprint
-    )
+    return TrainState(model, optimizer, Precision(recipe.training.precision, device), Progress(), data)
 
 
 def resume(state: TrainState, stored: Checkpoint, material: Material, observer: Observer) -> None:
