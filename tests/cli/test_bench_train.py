@@ -31,6 +31,7 @@ def untouched(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> t
         folder.mkdir()
     monkeypatch.chdir(here)
     monkeypatch.setattr(tempfile, "tempdir", str(scratch))
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "inductor"))  # PyTorch makes it with any optimizer
     return here, scratch, cache
 
 
