@@ -32,6 +32,7 @@ def train(
     Tokens are source and target tokens without padding, EOS counted, over the whole loop: the median of five windows.
     The time of data, forward pass, backward pass and optimizer is taken in a look of its own after these: on a GPU it
     has to be waited for after each of them, which holds it up. A batch is copied to the device in the forward pass.
+    Peak memory is that of the process, with a tokenizer if it had to train one, or what PyTorch takes on a GPU.
     The share of the peak is that of the arithmetic which the model needs, without padding, in what large matrix
     products of the same precision reach on as many threads, or on the GPU.
     """

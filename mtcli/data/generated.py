@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import numpy.typing as npt
 
@@ -21,23 +19,14 @@ LENGTHS = (
 Numbers = npt.NDArray[np.int64]
 
 
-@dataclass(frozen=True)
-class Sizes:
-    """The vocabularies that a tokenizer would have."""
-
-    source_size: int
-    target_size: int
-    joint: bool
-
-
-def generate(pairs: int, sizes: Sizes, longest: int, seed: int) -> Encoded:
-    """So many pairs, with 1 to `longest` tokens on each side, without EOS."""
+def generate(pairs: int, source_size: int, target_size: int, longest: int, seed: int) -> Encoded:
+    """So many pairs, with 1 to `longest` tokens on each side, without EOS, of vocabularies of these sizes."""
     generator = np.random.default_rng(seed)
     source = generator.gamma(SHAPE, MEAN / SHAPE, pairs)
     target = source * generator.lognormal(0, SCATTER, pairs)
     return Encoded(
-        drawn(generator, rounded(source, longest), sizes.source_size),
-        drawn(generator, rounded(target, longest), sizes.target_size),
+        drawn(generator, rounded(source, longest), source_size),
+        drawn(generator, rounded(target, longest), target_size),
     )
 
 

@@ -62,8 +62,9 @@ class Pace:
     """Sets a mark after the first step, after a warm-up, after each window, and after a look at the phases.
 
     Each of these stretches but the first step ends with the step in which it becomes `window` seconds old. Marks are
-    set by a clock that waits for a GPU, the clock of the phases; whether it is time for one tells another, which
-    does not: steps in between are not held up. Standings are shown as in a run; nothing is validated or saved.
+    set by a clock that waits for a GPU, the clock of the phases; whether it is time for one, a `glance` at the same
+    clock tells, without waiting: steps in between are not held up. Standings are shown as in a run; nothing is
+    validated or saved.
     """
 
     interrupted = False
@@ -108,9 +109,7 @@ class Pace:
     def foretell(self, first: float) -> None:
         """Say how long it takes; the first step is slower than others."""
         rest = (WINDOWS + 2) * max(self.window, first)
-        self.observer.say(
-            f"the first step took {first:.1f} s; the rest will take {rest:.0f} s at most, or little more"
-        )
+        self.observer.say(f"the first step took {first:.1f} s; the rest takes at most about {rest:.0f} s")
 
     def finished(self) -> str | None:
         """Whether the last mark is set."""

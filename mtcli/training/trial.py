@@ -16,7 +16,8 @@ from mtcli import recipe as recipes
 from mtcli.data.account import Account
 from mtcli.data.batches import POOL, Batches
 from mtcli.data.encoded import Encoded, encode
-from mtcli.data.generated import LENGTHS, MEAN, Sizes, generate
+from mtcli.data.generated import LENGTHS, MEAN, generate
+from mtcli.data.tokenizer import Tokenizer
 from mtcli.machine import matmul_rate, now, peak_memory
 from mtcli.settings import Recipe, TrainingSettings
 from mtcli.training.figures import model_flops, share, stretches, throughput, times
@@ -32,6 +33,15 @@ from mtcli.training.train import built
 
 WITHOUT_CORPUS = "small"
 """The preset that `auto` stands for where no corpus says how large a model should be."""
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """The vocabularies that a tokenizer would have if it were trained."""
+
+    source_size: int
+    target_size: int
+    joint: bool
 
 
 @dataclass(frozen=True)
@@ -65,10 +75,13 @@ def generated(request: Request, plan: Recipe, observer: Observer) -> Subject:
     typed = {**request.typed, "preset": WITHOUT_CORPUS} if plan.preset == "auto" else request.typed
     recipe = begun(replace(request, typed=typed), observer)
     settings, pieces = recipe.training, recipe.tokenizer
-    sizes = Sizes(pieces.vocab_size, pieces.vocab_size, pieces.joint)
+    vocabulary: Vocabulary = Sizes(pieces.vocab_size, pieces.vocab_size, pieces.joint)
+    if pieces.tokenizer:
+        vocabulary = Tokenizer.load(Path(pieces.tokenizer))
+    sizes = vocabulary.source_size, vocabulary.target_size
     pairs = POOL * max(1, settings.max_tokens // MEAN)
-    corpus = generate(pairs, sizes, recipe.data.max_length, settings.seed)
-    return Subject(recipe, sizes, corpus, f"{pairs:,} generated pairs: {LENGTHS}")
+    corpus = generate(pairs, *sizes, recipe.data.max_length, settings.seed)
+    return Subject(recipe, vocabulary, corpus, f"{pairs:,} generated pairs: {LENGTHS}")
 
 
 def measure(subject: Subject, seconds: float, started: float, observer: Observer) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from mtcli.data.tokenizer import Tokenizer
 from mtcli.training.pace import WINDOWS
 from tests.cli.conftest import TINY, Done, Mtcli, TrainedRun
 from tests.cli.test_usage import assert_refused
@@ -78,6 +79,12 @@ def test_figures_of_generated_sentences_fit_together(mtcli: Mtcli, untouched: tu
     assert (facts["source_pieces"], facts["target_pieces"]) == (90, 90)
     assert "generated pairs: source tokens gamma-distributed (mean 24" in facts["corpus"]
     assert (facts["training"]["precision"], facts["device"], facts["threads"]) == ("fp32", "cpu", 1)
+
+
+def test_generated_sentences_are_of_the_tokenizer_that_is_named(mtcli: Mtcli, model: Path) -> None:
+    tokenizer = model / "checkpoints" / "step-80"
+    facts = found(mtcli("bench", "train", *QUICK, "--seconds", 0, "--tokenizer", tokenizer, "--json"))
+    assert facts["source_pieces"] == facts["target_pieces"] == Tokenizer.load(tokenizer).source_size
 
 
 def test_figures_of_a_corpus_fit_together(mtcli: Mtcli, corpus: Path, untouched: tuple[Path, ...]) -> None:
