@@ -187,6 +187,16 @@ def precisions() -> list[str]:
     return list(dict.fromkeys(["fp32", child([sys.executable, "-c", program]).output.strip()]))
 
 
+def matmul_rate(precision: str) -> float:
+    """Operations per second of large products on one thread, in a process of their own."""
+    program = (
+        "import sys, time; from torch import device; from mtcli.device import choose_precision;"
+        "from mtcli.machine import matmul_rate; cpu = device('cpu'); precision = choose_precision(sys.argv[1], cpu);"
+        "print(matmul_rate(precision, cpu, time.perf_counter))"
+    )
+    return float(child([sys.executable, "-c", program, precision]).output)
+
+
 def command_line(folders: Mapping[str, Path | None]) -> str:
     """How this script was called, with the folders of this machine replaced by names such as `$PEERS`."""
     known = sorted(((str(path), name) for name, path in folders.items() if path), key=lambda pair: -len(pair[0]))

@@ -1,6 +1,6 @@
 """A few steps of mtcli's own training loop on files of pieces, one line of JSON for each step.
 
-    python benchmarks/mtcli_steps.py --pieces DIR --out FILE [--steps 33] [--max-tokens 4096] [--precision fp32]
+    python benchmarks/mtcli_steps.py --pieces DIR --out FILE [--steps 33] [--shape small] [--max-tokens 4096] ...
 
 DIR holds `vocab.pieces` (one piece per line) and `train.sp.en`, `train.sp.de` (pieces separated by blanks), as the
 other toolkits get them. The lines have the form of theirs: the time, and the tokens so far, counted alike for all:
@@ -19,8 +19,8 @@ from typing import TextIO
 
 import torch
 from measure import machine_seconds
+from shapes import SHAPES
 
-from mtcli import recipe as recipes
 from mtcli.data.batches import Batches, Place
 from mtcli.data.encoded import Encoded
 from mtcli.device import choose_precision, use_processor
@@ -41,15 +41,14 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=33)
     parser.add_argument("--max-tokens", type=int, default=4096)
     parser.add_argument("--precision", choices=["fp32", "bf16"], default="fp32")
+    parser.add_argument("--shape", choices=list(SHAPES), default="small")
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()
     cpu = torch.device("cpu")
     use_processor(args.threads)
     # The same call as `mtcli train`'s: its trial of bf16 may tell oneDNN which instructions to keep to.
     precision = Precision(choose_precision(args.precision, cpu), cpu)
-    settings = recipes.resolve(
-        {}, {"preset": "small", "dropout": 0.1, "max_tokens": args.max_tokens, "max_steps": args.steps}
-    )
+    settings = SHAPES[args.shape].recipe(max_tokens=args.max_tokens, max_steps=args.steps)
     corpus, vocabulary = read_pieces(args.pieces)
     torch.manual_seed(settings.training.seed)
     model = build(settings.model, vocabulary, vocabulary, joint=True)
@@ -57,7 +56,7 @@ def main() -> None:
     state = TrainState(model, adamw(model, settings.training), precision, Progress(), data="")
     batches = CountedBatches(corpus, settings.training.max_tokens, settings.training.seed)
     with args.out.open("w", buffering=1) as file:
-        fit(state, batches, settings.training, StepClock(state, settings, batches, file))  # type: ignore[arg-type]
+        fit(state, batches, settings.training, StepClock(state, settings, batches, file))
 
 
 def read_pieces(folder: Path) -> tuple[Encoded, int]:

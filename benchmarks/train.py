@@ -1,12 +1,12 @@
 """How fast does a small model train, beside the other toolkits?
 
-    PEERS=DIR PEER_SCRIPTS=DIR python benchmarks/train.py [--rounds 2] [--steps 33] [--batches 4096 1024]
+    PEERS=DIR PEER_SCRIPTS=DIR python benchmarks/train.py [--shape small] [--rounds 2] [--steps 33] [--batches ...]
 
-The model is `small` (model_dim 256, 3+3 layers, feed-forward 1024, 4 heads, 8,000 joint pieces, dropout and label
-smoothing 0.1) on Multi30k. Every competitor is a process of its own; in each round each of them runs once, one
-after the other, so that a slow spell of the machine hits all alike. PEER_SCRIPTS holds their recipes (`train.sh`,
-`hf_marian.py`), PEERS their environments and, in `data/`, the corpus as pieces (`prepare.py` makes it). Without
-them mtcli runs alone, on pieces of its own.
+The model has one of the shapes in `shapes.py`, dropout and label smoothing 0.1, on Multi30k. Every competitor is a
+process of its own; in each round each of them runs once, one after the other, so that a slow spell of the machine
+hits all alike. PEER_SCRIPTS holds their recipes (`train.sh`, `hf_marian.py`), PEERS their environments and, in
+`data/`, the corpus as pieces (`prepare.py` makes it). These recipes are for the shape small; with another, and
+without them, mtcli runs alone, on pieces of its own.
 """
 
 from __future__ import annotations
@@ -17,13 +17,15 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import measure
 from measure import Figure, Report, Sample, child, figure
+from pieces import own_pieces
+from shapes import SHAPES, Shape
 
 SKIP, WINDOW = 8, 5
 """Steps thrown away at first, and steps in one window."""
@@ -38,6 +40,7 @@ class Competitor:
     name: str
     batch: int
     version: str
+    precision: str
     run: Callable[[int], Path]
     samples: list[Sample] = field(default_factory=list)
     last: Steps = field(default_factory=list)
@@ -47,6 +50,7 @@ class Competitor:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--shape", choices=list(SHAPES), default="small")
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--steps", type=int, default=33)
     parser.add_argument("--batches", type=int, nargs="+", default=[4096, 1024])
@@ -58,23 +62,30 @@ def main() -> None:
     parser.add_argument("--results", type=Path, help="where to write [default: benchmarks/results]")
     args = parser.parse_args()
     peers, scripts = measure.folder(args.peers, "PEERS"), measure.folder(args.peer_scripts, "PEER_SCRIPTS")
+    if args.shape != "small":
+        peers = scripts = None
     with tempfile.TemporaryDirectory() as scratch:
         field_of = list(competitors(args, peers, scripts, Path(scratch)))
         chosen = [each for each in field_of if not args.only or each.name.split(" ")[0] in args.only]
+        peaks = dict.fromkeys([each.precision for each in chosen], 0.0)
         for number in range(args.rounds):
+            for precision in peaks:
+                peaks[precision] = max(peaks[precision], args.threads * measure.matmul_rate(precision))
             for competitor in chosen:
                 compete(competitor, args.steps)
                 print(f"round {number + 1}: {competitor.name} {competitor.batch}", summary(competitor), flush=True)
     folders = {"PEERS": peers, "PEER_SCRIPTS": scripts, "CORPORA": args.corpora}
-    rows = [row for batch in args.batches for row in rows_of([each for each in chosen if each.batch == batch])]
+    rivals = [[each for each in chosen if each.batch == batch] for batch in args.batches]
+    rows = [row for each in rivals for row in rows_of(each, SHAPES[args.shape], peaks)]
     path = Report(
-        name="train",
-        title="Training throughput of the small model",
+        name="train" if args.shape == "small" else f"train-{args.shape}",
+        title=f"Training throughput of the {args.shape} model",
         command=measure.command_line(folders),
         rows=rows,
         notes=notes(args, peers),
         versions=measure.versions("torch", "sentencepiece"),
-        raw={f"{each.name} {each.batch}": [vars(sample) for sample in each.samples] for each in chosen},
+        raw={f"{each.name} {each.batch}": [vars(sample) for sample in each.samples] for each in chosen}
+        | {f"matmul {precision}, FLOP/s of all threads": peak for precision, peak in peaks.items()},
     ).write(args.results)
     print(path.read_text(encoding="utf-8"))
 
@@ -83,12 +94,16 @@ def competitors(
     args: argparse.Namespace, peers: Path | None, scripts: Path | None, scratch: Path
 ) -> Iterator[Competitor]:
     """mtcli in each precision that pays here, and every toolkit that is installed, at each batch size."""
-    pieces = peers / "data" if peers and (peers / "data" / "vocab.pieces").exists() else own_pieces(args, scratch)
+    pieces = (
+        peers / "data"
+        if peers and (peers / "data" / "vocab.pieces").exists()
+        else own_pieces(args.corpora, SHAPES[args.shape].pieces, scratch)
+    )
     own = measure.versions()["commit"]
     for batch in args.batches:
         for precision in measure.precisions():
             yield Competitor(
-                f"mtcli {precision}", batch, own, mtcli_run(pieces, scratch, batch, precision, args.threads)
+                f"mtcli {precision}", batch, own, precision, mtcli_run(args, pieces, scratch, batch, precision)
             )
         if not (peers and scripts):
             continue
@@ -96,18 +111,20 @@ def competitors(
             python = peers / peer / "bin" / "python"
             if python.exists():
                 version = measure.foreign_version(python, peer)
-                yield Competitor(peer, batch, version, peer_run(peer, peers, scripts, batch, args.threads))
+                yield Competitor(peer, batch, version, "fp32", peer_run(peer, peers, scripts, batch, args.threads))
 
 
-def mtcli_run(pieces: Path, scratch: Path, batch: int, precision: str, threads: int) -> Callable[[int], Path]:
+def mtcli_run(
+    args: argparse.Namespace, pieces: Path, scratch: Path, batch: int, precision: str
+) -> Callable[[int], Path]:
     """mtcli's own loop."""
 
     def run(steps: int) -> Path:
         out = scratch / "steps.jsonl"
         script = Path(__file__).with_name("mtcli_steps.py")
         options = {"--pieces": pieces, "--out": out, "--steps": steps, "--max-tokens": batch}
-        options |= {"--precision": precision, "--threads": threads}
-        child([sys.executable, script, *(word for pair in options.items() for word in pair)], sleepy(threads))
+        options |= {"--precision": precision, "--threads": args.threads, "--shape": args.shape}
+        child([sys.executable, script, *(word for pair in options.items() for word in pair)], sleepy(args.threads))
         return out
 
     return run
@@ -172,22 +189,24 @@ def summary(competitor: Competitor) -> str:
     return str(figure(competitor.samples)) if competitor.samples else "too few steps for a window"
 
 
-def rows_of(rivals: list[Competitor]) -> list[dict[str, Any]]:
+def rows_of(rivals: list[Competitor], shape: Shape, peaks: Mapping[str, float]) -> list[dict[str, Any]]:
     """One row for each competitor at one batch size, the fastest first."""
     measured = [(figure(each.samples), each) for each in rivals if each.samples]
     measured.sort(key=lambda pair: -pair[0].median)
     others = [found.median for found, each in measured if not each.name.startswith("mtcli")]
-    return [row_of(found, each, max(others, default=0.0)) for found, each in measured]
+    best_other = max(others, default=0.0)
+    return [row_of(found, each, best_other, shape, peaks[each.precision]) for found, each in measured]
 
 
-def row_of(found: Figure, competitor: Competitor, best_other: float) -> dict[str, Any]:
-    """What is known of one competitor; the ratio is to the fastest other toolkit."""
+def row_of(found: Figure, competitor: Competitor, best_other: float, shape: Shape, peak: float) -> dict[str, Any]:
+    """What is known of one competitor; the ratio is to the fastest other toolkit, `peak` in operations per second."""
     last = competitor.last[-1]
     return {
         "competitor": f"{competitor.name} ({competitor.version})",
         "batch": competitor.batch,
         "tokens/s": found,
         "ratio": f"{found.median / best_other:.2f}" if best_other else "",
+        "matmul peak": f"{found.median * shape.flops_per_token(last) / peak:.0%}",
         "quiet windows": f"{found.quiet}/{found.all}",
         "target tokens/update": f"{last['tgt'] / last['step']:.0f}",
         "not padding": f"{(last['src'] + last['tgt']) / last['padded']:.0%}",
@@ -203,30 +222,16 @@ def notes(args: argparse.Namespace, peers: Path | None) -> list[str]:
         f"median (lowest-highest) of windows of {WINDOW} steps after the first {SKIP} of each run of {args.steps}, "
         f"{args.rounds} rounds in turn, {args.threads} threads; windows in which other processes used over "
         f"{measure.QUIET} cores do not count, unless fewer than 3 are left: then all do, and a ! says so",
+        f"the shape {args.shape}: {SHAPES[args.shape].about}",
         "the ratio is to the fastest other toolkit at the same batch size",
+        "matmul peak: the arithmetic that the model needs for these tokens, as a share of what large matrix products "
+        "of the same precision (other toolkits: fp32) reached on as many threads, the best of all rounds",
         "mtcli runs `mtcli.training.loop.fit`, on the same pieces as the others"
         if peers
-        else "pieces of mtcli's own tokenizer; the other toolkits are not installed here",
+        else "pieces of mtcli's own tokenizer; the other toolkits are not installed here, or their recipes are for "
+        "another shape",
         "the first step counts from the start of the process, preparations included that a toolkit keeps for later",
     ]
-
-
-def own_pieces(args: argparse.Namespace, scratch: Path) -> Path:
-    """Multi30k, or else the sample corpus, as pieces of a tokenizer trained here."""
-    from mtcli.data import tokenizer
-    from mtcli.data.corpus import Account, open_corpora
-    from mtcli.settings import TokenizerSettings
-
-    found = measure.corpora(args.corpora)
-    prefix = found / "multi30k" / "train" if found else measure.ROOT / "data" / "sample" / "train"
-    pairs = list(open_corpora([str(prefix)], "en", "de")[0].pairs(Account()))
-    learnt = tokenizer.train(pairs, TokenizerSettings(), scratch / "tokenizer").tokenizer
-    vocabulary = learnt.pieces_source(range(tokenizer.EOS + 1, learnt.source_size))
-    (scratch / "vocab.pieces").write_text("\n".join(vocabulary) + "\n", encoding="utf-8")
-    for language, lines in (("en", [pair.source for pair in pairs]), ("de", [pair.target for pair in pairs])):
-        rows = [" ".join(learnt.pieces_source(row)) for row in learnt.encode_source(lines)]
-        (scratch / f"train.sp.{language}").write_text("\n".join(rows) + "\n", encoding="utf-8")
-    return scratch
 
 
 if __name__ == "__main__":

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import multiprocessing
 import platform
+import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,20 @@ Clock = Callable[[], float]
 
 LONG_ENOUGH = 0.5
 """Seconds of products among which the fastest is looked for."""
+
+
+@dataclass(frozen=True)
+class Spread:
+    """The median of several measurements, the lowest and the highest."""
+
+    median: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Spread:
+        """Of at least one."""
+        return cls(statistics.median(values), min(values), max(values))
 
 
 def now(device: torch.device) -> float:
@@ -55,6 +71,16 @@ def matmul_rate(precision: str, device: torch.device, clock: Clock, size: int = 
             multiply(a, b)
             seconds.append(clock() - started)
     return 2 * size**3 / min(seconds)
+
+
+def beside_peak(rate: float, best: float, processors: int) -> dict[str, float]:
+    """Operations per second beside the `best` that each of the `processors` can do."""
+    return {
+        "flops_per_second": rate,
+        "matmul_flops_per_second": best,
+        "processors": processors,
+        "share_of_matmul_peak": rate / (best * processors),
+    }
 
 
 def operands(

@@ -29,8 +29,10 @@ from mtcli.model.unrolled import Unrolled
 from mtcli.settings import DecodingSettings, ModelSettings, TrainingSettings
 from mtcli.training.loop import train_step
 from mtcli.training.optimizer import adamw
+from mtcli.training.plan import Request as Wish
 from mtcli.training.precision import Precision
 from mtcli.training.state import Progress, TrainState
+from mtcli.training.trial import measure, subject
 from tests.laws import models
 from tests.training import tiny
 
@@ -239,3 +241,15 @@ def test_rounded_matrices_decode_in_buckets(width: int, precision: str, toleranc
     for search, settings in SEARCHES:
         found = searched(search, settings, rounded, DEVICE)
         assert all(math.isfinite(hypothesis.log_prob) for each in found for hypothesis in each)
+
+
+def test_a_measurement_of_training_waits_for_the_gpu() -> None:
+    """Else a step would be a fraction of its arithmetic's time, and shares would be those of launches."""
+    recorder = tiny.Recorder()
+    wish = Wish({}, {"preset": "base", "device": DEVICE, "precision": "bf16", "max_tokens": 8192})
+    with subject(wish, recorder) as chosen:
+        found = measure(chosen, seconds=2.0, started=0.0, observer=recorder)
+    assert 0 < found["arithmetic"]["share_of_matmul_peak"] < 1
+    assert all(0 <= share < 1 for share in found["share_of_time"].values())
+    assert found["share_of_time"]["backward"] > found["share_of_time"]["data"]
+    assert found["peak_memory_bytes"]["all"] > 16 * found["parameters"], "weights, gradients and two moments"

@@ -66,7 +66,7 @@ def test_initialisers_hold_a_docstring_only() -> None:
         assert len(ast.parse(path.read_text(encoding="utf-8")).body) <= 1, path
 
 
-HELP = ["--help", "train --help", "translate --help", "data check -h", "bench translate --help"]
+HELP = ["--help", "train --help", "translate --help", "data check -h", "bench translate --help", "bench train --help"]
 
 
 @pytest.mark.parametrize("arguments", HELP)

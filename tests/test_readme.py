@@ -27,6 +27,7 @@ RESULTS = (
     "tokenizer decode",
     "data check",
     "bench translate",
+    "bench train",
 )
 """The commands that print results."""
 

@@ -4,30 +4,17 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from math import floor
 from typing import Any
 
 from mtcli.decoding.pace import Lap
 from mtcli.decoding.translator import Translation
+from mtcli.machine import Spread, beside_peak
 from mtcli.model.flops import countable, decoding_flops
 from mtcli.settings import ModelSettings
 
 PERCENTILES = (50, 90, 99)
-
-
-@dataclass(frozen=True)
-class Spread:
-    """The median of several measurements, the lowest and the highest."""
-
-    median: float
-    low: float
-    high: float
-
-    @classmethod
-    def of(cls, values: Sequence[float]) -> Spread:
-        """Of at least one."""
-        return cls(statistics.median(values), min(values), max(values))
 
 
 def throughput(laps: Sequence[Lap], sentences: int, tokens: int) -> dict[str, Any]:
@@ -93,10 +80,4 @@ def share(flops: int, laps: Sequence[Lap], best: float, processors: int) -> dict
     All operations count alike, also those of attention, which are in floating point where the matrices are in int8.
     """
     rate = flops / statistics.median([lap.tokens for lap in laps])
-    return {
-        "model_flops": flops,
-        "flops_per_second": rate,
-        "matmul_flops_per_second": best,
-        "processors": processors,
-        "share_of_matmul_peak": rate / (best * processors),
-    }
+    return {"model_flops": flops, **beside_peak(rate, best, processors)}

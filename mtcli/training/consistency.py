@@ -15,6 +15,12 @@ from torch import Tensor
 from mtcli.kernels.consistency import Shares, consistent_cross_entropy
 from mtcli.layout import BOS, EOS, UNK, Batch
 from mtcli.model.seq2seq import Seq2Seq
+from mtcli.settings import TrainingSettings
+
+
+def passes(settings: TrainingSettings) -> int:
+    """How often a step reads its batches."""
+    return 2 if settings.r_drop or settings.simcut else 1
 
 
 def r_drop_loss(model: Seq2Seq[Any], batch: Batch, smoothing: float, alpha: float) -> Float[Tensor, ""]:

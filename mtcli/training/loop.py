@@ -8,13 +8,13 @@ from itertools import islice
 
 from torch import Tensor
 
-from mtcli.data.batches import Batches, Place
+from mtcli.data.batches import Place
 from mtcli.errors import DivergenceError
 from mtcli.layout import Batch
 from mtcli.settings import TrainingSettings
+from mtcli.training.companions import Batches, Keeper
 from mtcli.training.loss import training_loss
 from mtcli.training.meter import StepMetrics
-from mtcli.training.run import Run
 from mtcli.training.schedule import learning_rate
 from mtcli.training.state import TrainState
 
@@ -22,7 +22,7 @@ Group = list[tuple[Batch, Place]]
 """The batches of one optimizer step, each with the place in the data after it."""
 
 
-def fit(state: TrainState, batches: Batches, settings: TrainingSettings, run: Run) -> None:
+def fit(state: TrainState, batches: Batches, settings: TrainingSettings, run: Keeper) -> None:
     """Train until the run is finished or interrupted; each rank takes its turns of the same batches."""
     if run.finished():
         return

@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from mtcli.checkpoint.store import Checkpoint
 from mtcli.data import tokenizer as tokenizers
@@ -17,6 +18,22 @@ from mtcli.errors import ModelError
 from mtcli.settings import Recipe
 from mtcli.training.observer import Observer
 from mtcli.training.ranks import Ranks
+
+
+class Vocabulary(Protocol):
+    """What a model has to know of a tokenizer."""
+
+    @property
+    def source_size(self) -> int:
+        """Tokens of the source vocabulary, the special ones included."""
+
+    @property
+    def target_size(self) -> int:
+        """Tokens of the target vocabulary, the special ones included."""
+
+    @property
+    def joint(self) -> bool:
+        """Whether both languages share one vocabulary."""
 
 
 @dataclass(frozen=True)

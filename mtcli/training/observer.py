@@ -50,7 +50,10 @@ class Nobody:
 
 @dataclass(frozen=True)
 class Standing:
-    """Where a run stands; `loss` is nats per target token since the last standing, `remaining` is in seconds."""
+    """Where a run stands; `loss` is nats per target token since the last standing, `remaining` is in seconds.
+
+    `tokens_per_second` leaves validations and saves out; `seconds`, `remaining` and `share_of_time` have them.
+    """
 
     step: int
     epoch: int
@@ -61,6 +64,8 @@ class Standing:
     seconds: float
     remaining: float | None
     skipped: int
+    share_of_time: dict[str, float]
+    """Of this process: what steps, validations and saves took."""
 
 
 @dataclass(frozen=True)

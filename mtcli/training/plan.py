@@ -43,11 +43,20 @@ def settle(request: Request, directory: Path, observer: Observer) -> Recipe:
         warn_of_standstill(recipe, observer)
         use_processor(recipe.training.threads)
         return with_precision(recipe)
+    request = descended(request)
+    refuse_incomplete(recipes.resolve(request.file, request.typed))
+    return begun(request, observer)
+
+
+def descended(request: Request) -> Request:
+    """The request, with what the model decides with whose weights a run is to begin."""
+    origin = recipes.resolve(request.file, request.typed).training.init_from
+    return Request(*inherited(request.file, request.typed, origin)) if origin else request
+
+
+def begun(request: Request, observer: Observer) -> Recipe:
+    """The whole recipe of a run that begins now; its data need not be named, unless the preset depends on them."""
     plan = recipes.resolve(request.file, request.typed)
-    if plan.training.init_from:
-        request = Request(*inherited(request.file, request.typed, plan.training.init_from))
-        plan = recipes.resolve(request.file, request.typed)
-    refuse_incomplete(plan)
     refuse_impossible(plan.model, plan.tokenizer.joint)
     refuse_unplaceable(plan)
     refuse_undecodable(plan)

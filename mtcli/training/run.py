@@ -94,11 +94,11 @@ class Run:
             progress.validations_since_best += 1
         if self.state.ranks.first:
             self.tell_validation(validation, better)
-        self.meter.pause()
+        self.meter.pause("validation")
         if better:
             self.save()
             self.state.ranks.lead(lambda: self.point_to_best(value))
-            self.meter.pause()
+            self.meter.pause("saving")
         self.agree()
 
     def tell_validation(self, validation: Validation, better: bool) -> None:
@@ -125,6 +125,7 @@ class Run:
         path = self.state.ranks.lead(self.write)
         self.saved_step = progress.step
         self.observer.saved(path)
+        self.meter.pause("saving")
 
     def write(self) -> Path:
         """Write a checkpoint, and drop the ones no longer kept."""

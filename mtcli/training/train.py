@@ -20,7 +20,7 @@ from mtcli.model.build import build
 from mtcli.settings import Recipe
 from mtcli.training.ema import Average
 from mtcli.training.loop import fit
-from mtcli.training.material import Material, gather
+from mtcli.training.material import Material, Vocabulary, gather
 from mtcli.training.observer import Observer, Validation
 from mtcli.training.origin import begin_with, parent
 from mtcli.training.plan import Request, follow, settle
@@ -55,7 +55,7 @@ def train(request: Request, directory: Path, watch: Watch, ranks: Ranks | None =
             refuse_foreign(stored, recipe, directory)
         origin = None if stored else parent(recipe, watch.observer)
         material = gather(recipe, directory, stored or origin, watch.observer, ranks)
-        state = built(recipe, material, ranks, origin)
+        state = built(recipe, material.tokenizer, material.fingerprint, ranks, origin)
         if stored:
             resume(state, stored, material, watch.observer)
             warn_of_other_steps(state, stored, recipe, watch.observer)
@@ -109,18 +109,20 @@ def refuse_foreign(stored: Checkpoint, recipe: Recipe, directory: Path) -> None:
         )
 
 
-def built(recipe: Recipe, material: Material, ranks: Ranks, origin: Checkpoint | None) -> TrainState:
+def built(
+    recipe: Recipe, vocabulary: Vocabulary, data: str, ranks: Ranks, origin: Checkpoint | None = None
+) -> TrainState:
     """A fresh state; the seed decides every parameter, unless they come from another model."""
-    device, tokenizer = ranks.device(recipe.training.device), material.tokenizer
+    device = ranks.device(recipe.training.device)
     torch.manual_seed(recipe.training.seed)
-    model = build(recipe.model, tokenizer.source_size, tokenizer.target_size, tokenizer.joint).to(device)
+    model = build(recipe.model, vocabulary.source_size, vocabulary.target_size, vocabulary.joint).to(device)
     if origin:
         begin_with(model, origin, Path(recipe.training.init_from))
     optimizer = catalog.load("optimizer", recipe.training.optimizer)(model, recipe.training)
     assert recipe.training.precision != "auto"
     precision = Precision(recipe.training.precision, device)
     average = Average(model, recipe.training.ema) if recipe.training.ema else None
-    return TrainState(model, optimizer, precision, Progress(), material.fingerprint, ranks, average)
+    return TrainState(model, optimizer, precision, Progress(), data, ranks, average)
 
 
 def resume(state: TrainState, stored: Checkpoint, material: Material, observer: Observer) -> None:

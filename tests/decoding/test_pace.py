@@ -11,9 +11,10 @@ import numpy
 import pytest
 import torch
 
-from mtcli.decoding.figures import Spread, latency, lengths, model_flops, percentile, share, throughput
+from mtcli.decoding.figures import latency, lengths, model_flops, percentile, share, throughput
 from mtcli.decoding.pace import Lap, Pace, TimedTokenizer, evenly
 from mtcli.decoding.translator import Translator
+from mtcli.machine import Spread
 from mtcli.model.flops import decoding_flops
 from mtcli.settings import DecodingSettings, ModelSettings
 from tests.decoding.test_translator import Letters

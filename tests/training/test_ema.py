@@ -161,9 +161,9 @@ def test_the_loss_is_that_of_the_stored_weights(averaged: Trained, corpora: Path
     seen: list[float] = []
     judge = Validator.loss
 
-    def watched(self: Validator, model: Any, device: torch.device) -> float:
+    def watched(self: Validator, model: Any, *others: Any) -> float:
         model.load_state_dict(averaged.checkpoint(20).weights)
-        seen.append(judge(self, model, device))
+        seen.append(judge(self, model, *others))
         return seen[-1]
 
     with pytest.MonkeyPatch.context() as patch:
