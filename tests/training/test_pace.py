@@ -16,7 +16,7 @@ from mtcli.device import PrecisionName
 from mtcli.layout import Batch
 from mtcli.model.build import build
 from mtcli.model.flops import training_flops
-from mtcli.settings import ModelSettings, TrainingSettings
+from mtcli.settings import ModelSettings, Recipe, TrainingSettings
 from mtcli.training.figures import Stretch, model_flops, share, stretches, throughput, times
 from mtcli.training.loop import fit, groups, train_step
 from mtcli.training.meter import Meter
@@ -67,9 +67,9 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
     from_ = Batches.from_
 
-    def slow_batches(self: Batches, place: Place) -> Iterator[Any]:
+    def slow_batches(self: Batches, *where: Any) -> Iterator[Any]:
         clock.time += FIRST
-        for each in from_(self, place):
+        for each in from_(self, *where):
             clock.time += SECONDS["data"]
             yield each
 
@@ -208,5 +208,5 @@ def test_the_share_of_the_peak_is_the_median_of_the_windows() -> None:
 
 
 def test_there_is_a_formula_for_transformers_with_full_attention_only() -> None:
-    assert model_flops([Stretch(1.0, 1, 1, 1, [])], ModelSettings(), 9) == [0]
-    assert model_flops([], ModelSettings(architecture="recurrent"), 9) is None
+    assert model_flops([Stretch(1.0, 1, 1, 1, [])], Recipe(), 9) == [0]
+    assert model_flops([], Recipe(model=ModelSettings(architecture="recurrent")), 9) is None
