@@ -14,6 +14,7 @@ from mtcli import recipe as recipes
 from mtcli.checkpoint import durable, lock, steps, store
 from mtcli.checkpoint.store import Checkpoint
 from mtcli.data.batches import Batches
+from mtcli.data.resegmented import Resegmented
 from mtcli.device import choose_device
 from mtcli.errors import DataError, DivergenceError, InterruptedRun, ModelError, ResourceError
 from mtcli.model.build import build
@@ -54,7 +55,7 @@ def train(request: Request, directory: Path, watch: Watch) -> Outcome:
             resume(state, stored, material, watch.observer)
         refuse_full_disk(state, recipe, directory)
         durable.write_file(directory / "recipe.toml", recipes.dump(recipe).encode())
-        batches = Batches(material.training, recipe.training.max_tokens, recipe.training.seed)
+        batches = batches_of(material, recipe)
         validator = Validator(material, recipe)
         run = Run(directory, recipe, state, validator, batches.steps_per_epoch(), watch)
         run.mend_pointer()
@@ -124,6 +125,14 @@ def resume(state: TrainState, stored: Checkpoint, material: Material, observer: 
         )
     state.restore(stored.weights, stored.resume)
     observer.say(f"going on from step {state.progress.step:,}")
+
+
+def batches_of(material: Material, recipe: Recipe) -> Batches:
+    """The training corpus in batches, cut into pieces anew in every epoch if the recipe asks for it."""
+    training = recipe.training
+    if training.bpe_dropout or training.unigram_temperature:
+        return Resegmented(material.training, material.tokenizer, training, recipe.data.max_length)
+    return Batches(material.training, training.max_tokens, training.seed)
 
 
 def refuse_full_disk(state: TrainState, recipe: Recipe, directory: Path) -> None:
