@@ -17,7 +17,6 @@ from mtcli.layout import BOS, EOS, PAD, Batch, Rows
 POOL = 100
 
 Indices = npt.NDArray[np.int64]
-ALL = slice(None)
 
 
 @dataclass(frozen=True)
@@ -72,7 +71,7 @@ class Batches:
 
     def _pools(self) -> int:
         """Into how many parts an epoch is divided, so that each gives about `POOL` batches."""
-        return max(1, round(float(longer(self.corpus, ALL).sum()) / (POOL * self.max_tokens)))
+        return max(1, round(float(longer(self.corpus, np.arange(len(self.corpus))).sum()) / (POOL * self.max_tokens)))
 
 
 def in_order(corpus: Encoded, max_tokens: int) -> Iterator[Batch]:
@@ -100,13 +99,11 @@ def assemble(corpus: Encoded, pairs: Indices) -> Batch:
 
 def _pad(sentences: Sentences, rows: Indices) -> tuple[Indices, Indices]:
     """Sentences as rows of one array with at least one column of padding, and their lengths."""
-    lengths = sentences.lengths[rows]
+    chosen = sentences.chosen(rows)
+    lengths = chosen.lengths
     valid = np.arange(lengths.max() + 1) < lengths[:, None]
-    # Where each token stands: its sentence's start, plus how far it is into its row.
-    begun = np.cumsum(lengths) - lengths
-    places = np.arange(lengths.sum()) + np.repeat(sentences.offsets[rows] - begun, lengths)
     padded = np.full(valid.shape, PAD, np.int64)
-    padded[valid] = sentences.tokens[places]
+    padded[valid] = chosen.tokens
     return padded, lengths
 
 
@@ -134,6 +131,6 @@ def cut(corpus: Encoded, pairs: Indices, max_tokens: int) -> Iterator[Indices]:
         start += size
 
 
-def longer(corpus: Encoded, pairs: Indices | slice) -> Indices:
+def longer(corpus: Encoded, pairs: Indices) -> Indices:
     """Tokens of the longer side of pairs, EOS included."""
     return np.maximum(corpus.source_lengths[pairs], corpus.target_lengths[pairs]) + 1
