@@ -93,6 +93,13 @@ def test_pieces_depend_on_seed_epoch_and_pair_alone(made: tuple[str, Tokenizer, 
     assert pairs[0] == pairs[1]
 
 
+def test_the_sides_of_a_pair_are_cut_each_for_itself(made: tuple[str, Tokenizer, Encoded]) -> None:
+    kind, tokenizer, corpus = made
+    found = sampled((kind, tokenizer, Encoded(corpus.targets, corpus.targets))).drawn(0, np.arange(len(PAIRS)))
+    unlike = sum(found.source(pair).tolist() != found.target(pair).tolist() for pair in range(len(PAIRS)))
+    assert unlike > len(PAIRS) / 2
+
+
 def test_batches_keep_to_the_budget_with_the_lengths_that_sentences_have_now(
     made: tuple[str, Tokenizer, Encoded],
 ) -> None:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from mtcli.data.encoded import Sentences
 from mtcli.data.subwords import Cutter, keys_of, kinds, uniforms
-from mtcli.data.tokenizer import UNK, Tokenizer, train
+from mtcli.data.tokenizer import SPACE, UNK, Tokenizer, train
 from mtcli.settings import TokenizerSettings, TrainingSettings
 from tests.data.test_tokenizer import PAIRS, texts
 
@@ -65,6 +65,15 @@ def test_what_is_hardly_random_is_plain(tokenizer: Tokenizer) -> None:
     assert rows(cutter(tokenizer, NEARLY_PLAIN).cut(Sentences.of(plain), keys, LONG)) == plain
     drawn = cut(tokenizer, plain, keys)
     assert sum(new != old for old, new in zip(plain, drawn, strict=True)) > len(plain) / 2
+
+
+def test_what_follows_an_unknown_character_is_cut_too(tokenizer: Tokenizer) -> None:
+    names = tokenizer.pieces_target(range(tokenizer.target_size))
+    longest = max((name for name in names if name.isalpha()), key=len)
+    plain = tokenizer.encode_target([f"\U00012345{longest}"] * 50)
+    assert plain[0][-1] == names.index(longest)
+    drawn = cut(tokenizer, plain, keys_of([1], np.arange(50)))
+    assert len({tuple(row) for row in drawn}) > 1
 
 
 def test_sentences_that_would_get_too_long_stay_as_they_are(tokenizer: Tokenizer) -> None:
@@ -145,6 +154,12 @@ def test_a_setting_is_for_its_kind_of_tokenizer() -> None:
     assert kinds(Tokenizer(models["bpe"], models["unigram"])) == {"bpe", "unigram"}
 
 
+def word_borders(tokenizer: Tokenizer, tokens: list[int]) -> set[int]:
+    """Where in the text pieces begin with a space."""
+    pieces = tokenizer.pieces_target(tokens)
+    return {len("".join(pieces[:index])) for index, piece in enumerate(pieces) if piece.startswith(SPACE)}
+
+
 @pytest.mark.parametrize("kind", ["unigram", "bpe"])
 @pytest.mark.parametrize("foreign", [{"split_by_whitespace": False}, {"treat_whitespace_as_suffix": True}])
 def test_tokenizers_with_pieces_across_words_work_too(kind: str, foreign: dict[str, Any]) -> None:
@@ -152,6 +167,12 @@ def test_tokenizers_with_pieces_across_words_work_too(kind: str, foreign: dict[s
     plain = tokenizer.encode_target(LINES)
     keys = keys_of([1], np.arange(len(plain)))
     drawn = cut(tokenizer, plain, keys)
+    if kind == "unigram" and "split_by_whitespace" in foreign:
+        kept = [
+            word_borders(tokenizer, old) <= word_borders(tokenizer, new)
+            for old, new in zip(plain, drawn, strict=True)
+        ]
+        assert not all(kept)
     assert drawn != plain
     assert tokenizer.decode_target(drawn) == tokenizer.decode_target(plain)
     assert rows(cutter(tokenizer, NEARLY_PLAIN).cut(Sentences.of(plain), keys, LONG)) == plain
