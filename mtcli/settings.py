@@ -169,6 +169,19 @@ class TrainingSettings(Section):
         ge=0,
     )
     simcut_rate: float = setting(0.05, "simcut: share of words that are left out", "warn", ge=0, lt=1)
+    bpe_dropout: float = setting(
+        0.0,
+        "bpe tokenizers: cut training text anew in every epoch, leaving out merges with this probability; 0: none",
+        "refuse",
+        ge=0,
+        lt=1,
+    )
+    unigram_temperature: float = setting(
+        0.0,
+        "unigram tokenizers: cut training text anew in every epoch, the higher the more at random; 0: not at random",
+        "refuse",
+        ge=0,
+    )
     max_tokens: int = setting(
         4096, "tokens of the longer side in a batch, padding included", "refuse", ge=1, le=2**31
     )

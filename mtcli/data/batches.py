@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice, pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -46,9 +46,13 @@ class Batches:
         batches = [
             batch
             for pool in np.array_split(order, self._pools())
-            for batch in _cut(self.corpus, _sorted(self.corpus, pool), self.max_tokens)
+            for batch in cut(self.corpus, by_length(self.corpus, pool), self.max_tokens)
         ]
         return [batches[index] for index in generator.permutation(len(batches))]
+
+    def through(self, number: int) -> Iterator[tuple[Encoded, Indices]]:
+        """The batches of an epoch, each as pairs of a corpus."""
+        return ((self.corpus, batch) for batch in self.epoch(number))
 
     def from_(self, place: Place, rank: int = 0, world: int = 1) -> Iterator[tuple[Batch, Place]]:
         """All batches from `place` on, epoch after epoch without end, each with the place behind it.
@@ -58,17 +62,18 @@ class Batches:
         stream = self._planned(place)
         while True:
             turn = list(islice(stream, world))
-            yield assemble(self.corpus, turn[rank][0]), turn[-1][1]
+            yield assemble(*turn[rank][0]), turn[-1][1]
 
-    def _planned(self, place: Place) -> Iterator[tuple[Indices, Place]]:
-        """The pairs of each batch from `place` on, with the place behind it."""
-        epoch, first = place.epoch, place.index
+    def _planned(self, place: Place) -> Iterator[tuple[tuple[Encoded, Indices], Place]]:
+        """The batches from `place` on, as pairs of a corpus, each with the place behind it."""
+        epoch, index = place.epoch, place.index
         while True:
-            batches = self.epoch(epoch)
-            for index in range(first, len(batches)):
-                last = index + 1 == len(batches)
-                yield batches[index], Place(epoch + 1) if last else Place(epoch, index + 1)
-            epoch, first = epoch + 1, 0
+            rest = islice(self.through(epoch), index, None)
+            for batch, following in pairwise(chain(rest, [None])):
+                assert batch is not None
+                index += 1
+                yield batch, Place(epoch, index) if following else Place(epoch + 1)
+            epoch, index = epoch + 1, 0
 
     def steps_per_epoch(self, epoch: int = 0) -> int:
         """Batches of an epoch; other epochs have slightly more or fewer."""
@@ -76,13 +81,12 @@ class Batches:
 
     def _pools(self) -> int:
         """Into how many parts an epoch is divided, so that each gives about `POOL` batches."""
-        padded = np.maximum(self.corpus.source_lengths, self.corpus.target_lengths).sum() + len(self.corpus)
-        return max(1, round(float(padded) / (POOL * self.max_tokens)))
+        return max(1, round(float(longer(self.corpus, np.arange(len(self.corpus))).sum()) / (POOL * self.max_tokens)))
 
 
 def in_order(corpus: Encoded, max_tokens: int) -> Iterator[Batch]:
     """Every pair once, from the shortest to the longest: batches to compute a loss with."""
-    for batch in _cut(corpus, _sorted(corpus, np.arange(len(corpus))), max_tokens):
+    for batch in cut(corpus, by_length(corpus, np.arange(len(corpus))), max_tokens):
         yield assemble(corpus, batch)
 
 
@@ -105,17 +109,15 @@ def assemble(corpus: Encoded, pairs: Indices) -> Batch:
 
 def _pad(sentences: Sentences, rows: Indices) -> tuple[Indices, Indices]:
     """Sentences as rows of one array with at least one column of padding, and their lengths."""
-    lengths = sentences.lengths[rows]
+    chosen = sentences.chosen(rows)
+    lengths = chosen.lengths
     valid = np.arange(lengths.max() + 1) < lengths[:, None]
-    # Where each token stands: its sentence's start, plus how far it is into its row.
-    begun = np.cumsum(lengths) - lengths
-    places = np.arange(lengths.sum()) + np.repeat(sentences.offsets[rows] - begun, lengths)
     padded = np.full(valid.shape, PAD, np.int64)
-    padded[valid] = sentences.tokens[places]
+    padded[valid] = chosen.tokens
     return padded, lengths
 
 
-def _sorted(corpus: Encoded, pairs: Indices) -> Indices:
+def by_length(corpus: Encoded, pairs: Indices) -> Indices:
     """Pairs by their longer side, and by the other among those; equals keep their order.
 
     The second key runs up and down in turn, so that neighbours are similar where the first changes too. On Multi30k
@@ -127,9 +129,9 @@ def _sorted(corpus: Encoded, pairs: Indices) -> Indices:
     return pairs[np.lexsort(((target - source) * direction, longest))]
 
 
-def _cut(corpus: Encoded, pairs: Indices, max_tokens: int) -> Iterator[Indices]:
-    """Runs of pairs that `_sorted` ordered, each as long as the budget allows."""
-    longest = np.maximum(corpus.source_lengths[pairs], corpus.target_lengths[pairs]) + 1
+def cut(corpus: Encoded, pairs: Indices, max_tokens: int) -> Iterator[Indices]:
+    """Runs of pairs that `by_length` ordered, each as long as the budget allows."""
+    longest = longer(corpus, pairs)
     start = 0
     while start < len(pairs):
         ahead = longest[start : start + max(1, max_tokens // longest[start])]
@@ -137,3 +139,8 @@ def _cut(corpus: Encoded, pairs: Indices, max_tokens: int) -> Iterator[Indices]:
         size = max(1, int(np.searchsorted(padded, max_tokens, side="right")))
         yield pairs[start : start + size]
         start += size
+
+
+def longer(corpus: Encoded, pairs: Indices) -> Indices:
+    """Tokens of the longer side of pairs, EOS included."""
+    return np.maximum(corpus.source_lengths[pairs], corpus.target_lengths[pairs]) + 1

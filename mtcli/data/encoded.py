@@ -63,6 +63,14 @@ class Sentences:
         """Tokens of each sentence."""
         return np.diff(self.offsets)
 
+    def chosen(self, rows: Numbers) -> Sentences:
+        """Some of the sentences, laid end to end."""
+        lengths = self.lengths[rows]
+        # Where each token stands: its sentence's start, plus how far it is into its row.
+        begun = np.cumsum(lengths) - lengths
+        places = np.arange(lengths.sum()) + np.repeat(self.offsets[rows] - begun, lengths)
+        return Sentences.laid(self.tokens[places], lengths)
+
 
 @dataclass(frozen=True)
 class Encoded:

@@ -10,6 +10,8 @@ from typing import Any
 from mtcli import catalog
 from mtcli import recipe as recipes
 from mtcli.data.corpus import Account, open_corpora
+from mtcli.data.subwords import kinds
+from mtcli.data.tokenizer import Tokenizer
 from mtcli.decoding.contradiction import refuse_impossible as refuse_impossible_search
 from mtcli.device import choose_device, choose_precision, use_processor
 from mtcli.errors import UsageError
@@ -61,6 +63,7 @@ def begun(request: Request, observer: Observer) -> Recipe:
     refuse_unplaceable(plan)
     refuse_undecodable(plan)
     refuse_two_losses(plan)
+    refuse_uncuttable(plan)
     # The trial of a precision has to come before any other computation.
     use_processor(plan.training.threads)
     precision = with_precision(plan).training.precision
@@ -68,6 +71,7 @@ def begun(request: Request, observer: Observer) -> Recipe:
     recipe = with_schedule(recipes.resolve(request.file, request.typed, pairs))
     refuse_impossible(recipe.model, recipe.tokenizer.joint)
     refuse_unplaceable(recipe)
+    refuse_uncuttable(recipe)
     warn_of_standstill(recipe, observer)
     return replaced(recipe, precision=precision)
 
@@ -128,6 +132,22 @@ def refuse_two_losses(recipe: Recipe) -> None:
     """Raise `UsageError` for ways of reading a batch twice that exclude each other."""
     if recipe.training.r_drop and recipe.training.simcut:
         raise UsageError("--r-drop and --simcut both read each batch twice, in different ways", "choose one of them")
+
+
+def refuse_uncuttable(recipe: Recipe) -> None:
+    """Raise `UsageError` if text is to be cut at random in a way that is not its tokenizer's."""
+    named, training = recipe.tokenizer.tokenizer, recipe.training
+    asked = {"bpe": "bpe_dropout", "unigram": "unigram_temperature"}
+    asked = {kind: name for kind, name in asked.items() if getattr(training, name)}
+    if not asked:
+        return
+    found = kinds(Tokenizer.load(Path(named))) if named else {recipe.tokenizer.tokenizer_model}
+    for kind, name in asked.items():
+        if kind not in found:
+            raise UsageError(
+                f"{flag(name)} is for {kind} tokenizers, and {named or 'the one to be trained'} is none",
+                "--bpe-dropout is for --tokenizer-model bpe, --unigram-temperature for --tokenizer-model unigram",
+            )
 
 
 def count(plan: Recipe) -> int:

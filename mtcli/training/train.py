@@ -15,6 +15,7 @@ from mtcli import recipe as recipes
 from mtcli.checkpoint import durable, lock, steps, store
 from mtcli.checkpoint.store import Checkpoint
 from mtcli.data.batches import Batches
+from mtcli.data.resegmented import batches_of
 from mtcli.errors import DataError, DivergenceError, InterruptedRun, ModelError, ResourceError
 from mtcli.model.build import build
 from mtcli.settings import Recipe
@@ -61,7 +62,7 @@ def train(request: Request, directory: Path, watch: Watch, ranks: Ranks | None =
             warn_of_other_steps(state, stored, recipe, watch.observer)
         ranks.align([*state.weights().values(), *state.model.state_dict().values()])
         ranks.lead(lambda: declare(state, recipe, directory))
-        batches = Batches(material.training, recipe.training.max_tokens, recipe.training.seed)
+        batches = batches_of(material.training, material.tokenizer, recipe)
         validator = Validator(material, recipe)
         run = Run(directory, recipe, state, validator, batches.steps_per_epoch(), watch)
         ranks.lead(run.mend_pointer)

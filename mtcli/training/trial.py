@@ -17,6 +17,7 @@ from mtcli.data.account import Account
 from mtcli.data.batches import POOL, Batches
 from mtcli.data.encoded import Encoded, encode
 from mtcli.data.generated import LENGTHS, MEAN, generate
+from mtcli.data.resegmented import batches_of
 from mtcli.data.tokenizer import Tokenizer
 from mtcli.machine import matmul_rate, now, peak_memory
 from mtcli.settings import Recipe, TrainingSettings
@@ -119,7 +120,11 @@ def paced(
     """Train, with an eye on the clock; the marks that were set, and the shapes of all batches."""
     settings = endless(subject.recipe.training)
     state.precision = TimedPrecision(state.precision, phases)
-    batches = Batches(subject.corpus, settings.max_tokens, settings.seed)
+    batches = (
+        batches_of(subject.corpus, subject.vocabulary, subject.recipe)
+        if isinstance(subject.vocabulary, Tokenizer)
+        else Batches(subject.corpus, settings.max_tokens, settings.seed)
+    )
     remembered = RememberedBatches(TimedBatches(batches, phases))
     meter = Meter(state.progress, settings, batches.steps_per_epoch(), settings.accumulate)
     pace = Pace(meter, phases, seconds / WINDOWS, observer)

@@ -1,0 +1,64 @@
+"""Batches whose sentences are cut into pieces anew in every epoch: subword regularisation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from mtcli.data.batches import Batches, Indices, by_length, cut, longer
+from mtcli.data.encoded import Encoded, Sentences
+from mtcli.data.subwords import Cutter, keys_of
+from mtcli.data.tokenizer import Tokenizer
+from mtcli.settings import Recipe, TrainingSettings
+
+# Pairs from which is judged how much longer all become.
+SAMPLE = 1000
+
+
+def batches_of(corpus: Encoded, tokenizer: Tokenizer, recipe: Recipe) -> Batches:
+    """A training corpus in batches, cut into pieces anew in every epoch if the recipe asks for it."""
+    training = recipe.training
+    if training.bpe_dropout or training.unigram_temperature:
+        return Resegmented(corpus, tokenizer, training, recipe.data.max_length)
+    return Batches(corpus, training.max_tokens, training.seed)
+
+
+class Resegmented(Batches):
+    """The batches of every epoch: the pieces of a pair depend on seed, epoch and the pair's number alone.
+
+    An epoch is made pool by pool, as it is needed: two pools of about `POOL` batches are the most that is held. A run
+    that goes on in its midst makes what comes before again, because lengths decide which pairs a batch has.
+    """
+
+    def __init__(self, corpus: Encoded, tokenizer: Tokenizer, settings: TrainingSettings, max_length: int) -> None:
+        """Cut those sides whose kind of tokenizer the settings speak of; sides that would get too long stay."""
+        super().__init__(corpus, settings.max_tokens, settings.seed)
+        models = [*tokenizer.files().values()]
+        self.cutters = (Cutter.of(models[0], settings), Cutter.of(models[-1], settings))
+        self.max_length = max_length
+
+    def through(self, number: int) -> Iterator[tuple[Encoded, Indices]]:
+        """The batches of an epoch, in random order within their pool, each as pairs of that pool."""
+        generator = np.random.default_rng([self.seed, number])
+        order = generator.permutation(len(self.corpus))
+        for pool in np.array_split(order, self._pools()):
+            corpus = self.drawn(number, pool)
+            batches = list(cut(corpus, by_length(corpus, np.arange(len(pool))), self.max_tokens))
+            for index in generator.permutation(len(batches)):
+                yield corpus, batches[index]
+
+    def steps_per_epoch(self, epoch: int = 0) -> int:
+        """About as many batches as an epoch has, judged by how much longer some pairs become."""
+        pairs = np.arange(len(self.corpus))[:: -(-len(self.corpus) // SAMPLE)]
+        plain, drawn = longer(self.corpus, pairs), longer(self.drawn(epoch, pairs), np.arange(len(pairs)))
+        return round(super().steps_per_epoch(epoch) * float(drawn.sum() / plain.sum()))
+
+    def drawn(self, epoch: int, pairs: Indices) -> Encoded:
+        """Some pairs as an epoch has them."""
+        sides: list[Sentences] = []
+        for side, sentences in enumerate((self.corpus.sources, self.corpus.targets)):
+            plain, cutter = sentences.chosen(pairs), self.cutters[side]
+            keys = keys_of([self.seed, epoch, side], pairs)
+            sides.append(cutter.cut(plain, keys, self.max_length) if cutter else plain)
+        return Encoded(*sides)
