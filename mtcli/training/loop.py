@@ -31,9 +31,10 @@ def fit(state: TrainState, batches: Batches, settings: TrainingSettings, run: Ke
         run.report(train_step(state, group, settings))
         if state.progress.step % settings.validate_every == 0 or run.finished():
             run.validate()
-        if state.progress.step % settings.save_every == 0 or run.interrupted or run.finished():
+        ended = run.interrupted or run.finished()
+        if state.progress.step % settings.save_every == 0 or ended:
             run.save()
-        if run.interrupted or run.finished():
+        if ended:
             return
 
 

@@ -20,6 +20,7 @@ from mtcli.evaluation import Score
 from mtcli.training import loop, validate
 from mtcli.training.loss import Loss, training_loss
 from mtcli.training.observer import Validation
+from mtcli.training.run import Run
 from mtcli.training.state import TrainState
 from mtcli.training.validate import Validator
 from tests.training.tiny import Recorder, Trained, run, same_weights, stored, wishes
@@ -178,6 +179,19 @@ def test_max_minutes(corpora: Path, tmp_path: Path) -> None:
     assert ended.recorder.validations, "the end is judged"
     assert steps.steps(ended.directory)[-1] == len(seconds)
     assert run(wishes(corpora, max_steps=0, max_minutes=0.2 / 60), tmp_path / "run").recorder.standings == []
+
+
+def test_an_end_that_comes_while_a_checkpoint_is_written_is_judged_too(corpora: Path, tmp_path: Path) -> None:
+    def slow(self: Run) -> Path:
+        self.state.progress.seconds += 60
+        return write(self)
+
+    write = Run.write
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Run, "write", slow)
+        ended = run(wishes(corpora, max_steps=0, max_minutes=1, validate_every=100), tmp_path / "run")
+    assert [standing.step for standing in ended.recorder.standings] == [1, 2, 3, 4, 5, 6]
+    assert len(ended.recorder.validations) == 1
 
 
 def test_the_log_is_strict_json_and_has_every_figure(corpora: Path, tmp_path: Path) -> None:
