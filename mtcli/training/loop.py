@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator
 from itertools import islice
 
 from torch import Tensor
 
 from mtcli.data.batches import Batches, Place
-from mtcli.errors import DivergenceError
 from mtcli.layout import Batch
 from mtcli.settings import TrainingSettings
+from mtcli.training.divergence import notice
 from mtcli.training.loss import batch_loss
 from mtcli.training.meter import StepMetrics
 from mtcli.training.run import Run
@@ -47,7 +46,7 @@ def train_step(state: TrainState, group: Group, settings: TrainingSettings) -> S
     """One optimizer step on the batches of `group`, each token of theirs counting the same."""
     progress = state.progress
     state.model.train()
-    lr = learning_rate(progress.step + 1, settings)
+    lr = learning_rate(progress.step + 1, settings) * 0.5**progress.rate_halvings
     for parameters in state.optimizer.param_groups:
         parameters["lr"] = lr
     target_tokens = sum(batch.target_tokens for batch, _ in group)
@@ -63,23 +62,6 @@ def train_step(state: TrainState, group: Group, settings: TrainingSettings) -> S
     progress.step += 1
     progress.place = group[-1][1]
     progress.tokens += tokens
-    count_skipped(state, norm)
-    return StepMetrics(total, target_tokens, tokens, norm, lr)
-
-
-def count_skipped(state: TrainState, norm: float) -> None:
-    """Count an update whose gradient was not finite; `DivergenceError` when they are ten in a row or over 1 %."""
-    progress = state.progress
-    if math.isfinite(norm):
-        progress.skipped_in_a_row = 0
-        return
-    if state.precision.searching:
-        progress.rescaled += 1
-        return
-    progress.skipped += 1
-    progress.skipped_in_a_row += 1
-    if progress.skipped_in_a_row >= 10 or progress.skipped > max(10, progress.step // 100):
-        raise DivergenceError(
-            f"training diverged: {progress.skipped} of {progress.step} updates had gradients that are not finite",
-            "try a smaller --lr, more --warmup-steps, or --precision fp32",
-        )
+    metrics = StepMetrics(total, target_tokens, tokens, norm, lr)
+    notice(state, metrics)
+    return metrics

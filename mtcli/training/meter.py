@@ -67,7 +67,7 @@ class Meter:
         """Begin another window."""
         self.window = Window(self.clock)
 
-    def standing(self, metrics: StepMetrics) -> Standing:
+    def standing(self, metrics: StepMetrics, loss_scale: float | None) -> Standing:
         """The figures of the window, whose last step had these `metrics`."""
         window, progress = self.window, self.progress
         return Standing(
@@ -77,9 +77,11 @@ class Meter:
             lr=metrics.lr,
             tokens_per_second=window.tokens / max(1e-9, self.clock - window.started),
             gradient_norm=metrics.gradient_norm,
+            loss_scale=loss_scale,
             seconds=progress.seconds,
             remaining=self.remaining(),
             skipped=progress.skipped,
+            rate_halvings=progress.rate_halvings,
         )
 
     def remaining(self) -> float | None:

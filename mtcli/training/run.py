@@ -41,10 +41,17 @@ class Run:
         self.observer = watch.observer
         self.interrupted = watch.interrupt
         self.log = Log(directory, recipe.training.tensorboard, watch.observer)
-        self.meter = Meter(state.progress, recipe.training, epoch_batches)
+        self.epoch_batches = epoch_batches
         self.shown = 0.0
+        self.take_up()
+
+    def take_up(self) -> None:
+        """Go on from where the state stands: at a stored step, or at the start."""
+        progress = self.state.progress
+        self.meter = Meter(progress, self.recipe.training, self.epoch_batches)
         self.validation: tuple[int, Validation] | None = None
-        self.saved_step = state.progress.step if state.progress.step else -1
+        self.saved_step = progress.step if progress.step else -1
+        self.mend_pointer()
 
     def report(self, metrics: StepMetrics) -> None:
         """Count one step; show where the run stands about once a second, and log it every few steps."""
@@ -53,7 +60,7 @@ class Run:
         now = time.monotonic()
         if not logging and now - self.shown < REPORT_SECONDS:
             return
-        standing = self.meter.standing(metrics)
+        standing = self.meter.standing(metrics, self.state.precision.scale)
         self.observer.stand(standing)
         self.shown = now
         if logging:

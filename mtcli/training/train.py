@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,14 +16,16 @@ from mtcli.checkpoint import durable, lock, steps, store
 from mtcli.checkpoint.store import Checkpoint
 from mtcli.data.batches import Batches
 from mtcli.device import choose_device
-from mtcli.errors import DataError, DivergenceError, InterruptedRun, ModelError, ResourceError
+from mtcli.errors import DataError, InterruptedRun, ModelError, ResourceError
 from mtcli.model.build import build
 from mtcli.settings import Recipe
+from mtcli.training.divergence import SetbackError, forget
 from mtcli.training.loop import fit
 from mtcli.training.material import Material, gather
 from mtcli.training.observer import Observer, Validation
 from mtcli.training.plan import Request, settle
 from mtcli.training.precision import Precision
+from mtcli.training.rollback import roll_back
 from mtcli.training.run import Run, Watch
 from mtcli.training.state import Progress, TrainState
 from mtcli.training.validate import Validator
@@ -52,13 +55,13 @@ def train(request: Request, directory: Path, watch: Watch) -> Outcome:
         state = built(recipe, material)
         if stored:
             resume(state, stored, material, watch.observer)
+            state.progress = forget(state.progress, stored.recipe, recipe)
         refuse_full_disk(state, recipe, directory)
         durable.write_file(directory / "recipe.toml", recipes.dump(recipe).encode())
         batches = Batches(material.training, recipe.training.max_tokens, recipe.training.seed)
         validator = Validator(material, recipe)
         run = Run(directory, recipe, state, validator, batches.steps_per_epoch(), watch)
-        run.mend_pointer()
-        return ended(run, batches)
+        return ended(run, batches, lambda: built(recipe, material))
 
 
 def make_writable(directory: Path) -> None:
@@ -140,14 +143,14 @@ def refuse_full_disk(state: TrainState, recipe: Recipe, directory: Path) -> None
         )
 
 
-def ended(run: Run, batches: Batches) -> Outcome:
-    """Run to the end, or to the wish to stop."""
-    try:
-        fit(run.state, batches, run.recipe.training, run)
-    except DivergenceError as error:
-        good, _ = steps.newest(run.directory)
-        where = f"the last good checkpoint is {good}" if good else "there is no checkpoint yet"
-        raise DivergenceError(error.message, *error.details, where) from error
+def ended(run: Run, batches: Batches, fresh: Callable[[], TrainState]) -> Outcome:
+    """Run to the end, or to the wish to stop; `fresh` gives the state that the run began with."""
+    while True:
+        try:
+            fit(run.state, batches, run.recipe.training, run)
+            break
+        except SetbackError as setback:
+            roll_back(run, fresh, setback)
     reason = run.finished()
     if reason is None:
         raise InterruptedRun(
