@@ -147,6 +147,9 @@ class TrainingSettings(Section):
     max_tokens: int = setting(
         4096, "tokens of the longer side in a batch, padding included", "refuse", ge=1, le=2**31
     )
+    split: int = setting(
+        1, "parts of a batch computed one after the other, to save memory; 0: as few as fit", "warn", ge=0, le=65536
+    )
     accumulate: int = setting(1, "batches in one optimizer step", "refuse", ge=1, le=65536)
     max_steps: int = setting(0, "stop after this many steps; 0: no limit", "free", ge=0)
     max_epochs: int = setting(0, "stop after this many passes over the data; 0: no limit", "free", ge=0)

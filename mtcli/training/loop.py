@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 
 from torch import Tensor
@@ -12,6 +12,7 @@ from mtcli.layout import Batch
 from mtcli.settings import TrainingSettings
 from mtcli.training.divergence import notice
 from mtcli.training.loss import batch_loss
+from mtcli.training.memory import attempted, parts_of, split_further
 from mtcli.training.meter import StepMetrics
 from mtcli.training.run import Run
 from mtcli.training.schedule import learning_rate
@@ -51,13 +52,9 @@ def train_step(state: TrainState, group: Group, settings: TrainingSettings) -> S
         parameters["lr"] = lr
     target_tokens = sum(batch.target_tokens for batch, _ in group)
     tokens = target_tokens + sum(batch.source_tokens for batch, _ in group)
-    total: Tensor | None = None
-    for batch, _ in group:
-        with state.precision.autocast():
-            loss = batch_loss(state.model, batch.to(state.device), settings.label_smoothing)
-        state.precision.backward(loss.total / target_tokens)
-        total = loss.total.detach() + (0 if total is None else total)
-    assert total is not None
+    batches = [batch for batch, _ in group]
+    while (total := attempted(lambda: gradients(state, batches, settings, target_tokens))) is None:
+        split_further(state, batches, settings.split)
     norm = state.precision.update(state.model, state.optimizer, settings.clip)
     progress.step += 1
     progress.place = group[-1][1]
@@ -65,3 +62,16 @@ def train_step(state: TrainState, group: Group, settings: TrainingSettings) -> S
     metrics = StepMetrics(total, target_tokens, tokens, norm, lr)
     notice(state, metrics)
     return metrics
+
+
+def gradients(state: TrainState, batches: Sequence[Batch], settings: TrainingSettings, tokens: int) -> Tensor:
+    """Add the gradients of the loss of all batches, divided by `tokens`; return the loss, as a sum."""
+    total: Tensor | None = None
+    for batch in batches:
+        for part in batch.parts(parts_of(state, settings.split)):
+            with state.precision.autocast():
+                loss = batch_loss(state.model, part.to(state.device), settings.label_smoothing)
+            state.precision.backward(loss.total / tokens)
+            total = loss.total.detach() + (0 if total is None else total)
+    assert total is not None
+    return total

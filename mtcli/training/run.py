@@ -12,6 +12,7 @@ from mtcli.checkpoint.store import Checkpoint
 from mtcli.settings import Recipe
 from mtcli.training.interrupt import Interrupt
 from mtcli.training.log import Log
+from mtcli.training.memory import parts_of
 from mtcli.training.meter import Meter, StepMetrics
 from mtcli.training.observer import Observer, Validation
 from mtcli.training.state import TrainState
@@ -43,6 +44,7 @@ class Run:
         self.log = Log(directory, recipe.training.tensorboard, watch.observer)
         self.epoch_batches = epoch_batches
         self.shown = 0.0
+        self.split_doublings = state.progress.split_doublings
         self.take_up()
 
     def take_up(self) -> None:
@@ -56,6 +58,7 @@ class Run:
     def report(self, metrics: StepMetrics) -> None:
         """Count one step; show where the run stands about once a second, and log it every few steps."""
         self.meter.count(metrics)
+        self.tell_of_memory()
         logging = self.state.progress.step % LOG_STEPS == 0 or bool(self.interrupted) or self.finished() is not None
         now = time.monotonic()
         if not logging and now - self.shown < REPORT_SECONDS:
@@ -66,6 +69,19 @@ class Run:
         if logging:
             self.log.standing(standing)
             self.meter.restart()
+
+    def tell_of_memory(self) -> None:
+        """Say so when memory ran out in the last step."""
+        progress = self.state.progress
+        if progress.split_doublings == self.split_doublings:
+            return
+        self.split_doublings = progress.split_doublings
+        parts = parts_of(self.state, self.recipe.training.split)
+        self.log.write({"event": "memory", "step": progress.step, "parts": parts})
+        self.observer.warn(
+            f"memory ran out in step {progress.step:,}: from here on the gradients of a batch are computed in"
+            f" {parts} parts, one after the other, and added; the steps are the same"
+        )
 
     def validate(self) -> None:
         """Judge the model; a new best is saved at once."""

@@ -45,6 +45,8 @@ class Progress:
     """Updates that fp16 gave to the search for its gradient scale; not among the skipped."""
     rate_halvings: int = 0
     """How often the learning rate was halved because training diverged."""
+    split_doublings: int = 0
+    """How often the parts of a batch were doubled because memory ran out."""
     trend: Trend = field(default_factory=Trend)
 
 

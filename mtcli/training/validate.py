@@ -8,11 +8,12 @@ from collections.abc import Sequence
 import torch
 
 from mtcli.data.batches import in_order
-from mtcli.decoding.translator import Translator
+from mtcli.decoding.translator import Translation, Translator
 from mtcli.evaluation import evaluate
 from mtcli.settings import Recipe
 from mtcli.training.loss import batch_loss
 from mtcli.training.material import Material
+from mtcli.training.memory import DOUBLINGS, attempted
 from mtcli.training.observer import Sample, Validation
 from mtcli.training.state import TrainState
 
@@ -26,21 +27,34 @@ class Validator:
         self.encoded = material.validation
         self.tokenizer = material.tokenizer
         self.recipe = recipe
+        self.decoding = recipe.decoding.model_copy(
+            update={"decoding": recipe.training.validation_decoding, "n_best": 1}
+        )
 
     def __call__(self, state: TrainState) -> Validation:
         """Judge the model; neither its state nor any random generator changes."""
         started = time.monotonic()
-        settings = self.recipe.decoding.model_copy(
-            update={"decoding": self.recipe.training.validation_decoding, "n_best": 1}
-        )
-        translator = Translator(state.model, self.tokenizer, settings, state.device)
         with state.precision.autocast():
             loss = self.loss(state)
-            translations = translator.translate([pair.source for pair in self.pairs])
+            translations = self.translations(state)
         texts = [translation.text for translation in translations]
         references = [pair.target for pair in self.pairs]
         scores = evaluate(texts, [references], ["bleu", "chrf"], self.recipe.data.target_lang)
         return Validation(loss, scores, self.samples(texts), time.monotonic() - started)
+
+    def translations(self, state: TrainState) -> Sequence[Translation]:
+        """Those of the sources; where memory runs out fewer are decoded together, which changes none of them."""
+        for _ in range(DOUBLINGS):
+            if (found := attempted(lambda: self.translate(state))) is not None:
+                return found
+            fewer = max(1, self.decoding.batch_tokens // 2)
+            self.decoding = self.decoding.model_copy(update={"batch_tokens": fewer})
+        return self.translate(state)
+
+    def translate(self, state: TrainState) -> Sequence[Translation]:
+        """One translation for each source."""
+        translator = Translator(state.model, self.tokenizer, self.decoding, state.device)
+        return translator.translate([pair.source for pair in self.pairs])
 
     def samples(self, translations: Sequence[str]) -> list[Sample]:
         """A few translations, spread evenly."""
