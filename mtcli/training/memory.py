@@ -6,7 +6,6 @@ rounding (and dropout draws other noise). The batches of an epoch, and so the pl
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
@@ -30,7 +29,6 @@ def attempted(compute: Callable[[], Result]) -> Result | None:
         if not out_of_memory(error):
             raise
     # Only here, where the exception is gone, are the tensors of the frames that it passed through.
-    gc.collect()
     torch.cuda.empty_cache()
     return None
 

@@ -17,7 +17,13 @@ from mtcli.model.build import longest, refuse_impossible, supports_attention
 from mtcli.settings import Recipe
 from mtcli.training.observer import Observer
 
-RESOLVED_AT_START: dict[str, Any] = {"preset": "auto", "precision": "auto", "decay_steps": 0}
+RESOLVED_AT_START: dict[str, Any] = {
+    "preset": "auto",
+    "precision": "auto",
+    "decay_steps": 0,
+    "max_tokens": "auto",
+    "split": 0,
+}
 """Values that ask the first start to choose; on resume they mean what was chosen then."""
 
 

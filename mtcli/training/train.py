@@ -20,6 +20,7 @@ from mtcli.errors import DataError, InterruptedRun, ModelError, ResourceError
 from mtcli.model.build import build
 from mtcli.settings import Recipe
 from mtcli.training.divergence import SetbackError, forget
+from mtcli.training.fitting import fitted
 from mtcli.training.loop import fit
 from mtcli.training.material import Material, gather
 from mtcli.training.observer import Observer, Validation
@@ -52,6 +53,8 @@ def train(request: Request, directory: Path, watch: Watch) -> Outcome:
         if stored:
             refuse_foreign(stored, recipe, directory)
         material = gather(recipe, directory, stored, watch.observer)
+        if not recipe.training.split:
+            recipe = fitted(recipe, built(recipe, material), material.training, watch.observer)
         state = built(recipe, material)
         if stored:
             resume(state, stored, material, watch.observer)
