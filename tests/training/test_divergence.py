@@ -64,7 +64,9 @@ def learning(step: int) -> float:
     [
         learning,
         lambda step: learning(step) + 0.9 * (step % 500 > 400),  # a restarted schedule
-        lambda step: learning(step) + 4 * (500 < step < 500 + (HIGH_WINDOWS - 1) * WINDOW),  # a spike that heals
+        lambda step: (
+            learning(step) + 4 * (step > 499 and step % 500 < (HIGH_WINDOWS - 1) * WINDOW)
+        ),  # spikes that heal
         lambda step: 0.2 + 0.9 * min(1, step / 300),  # fine-tuning: the warm-up unsettles what was learned
         lambda step: KNOWS_NOTHING,  # a model that learns nothing has not diverged
     ],
