@@ -15,8 +15,8 @@ WINDOW = 20
 """Steps whose loss is taken together: over so many, the lengths of their sentences even out."""
 HIGH_WINDOWS = 5
 """So many windows in a row have to be high: what a model recovers from takes some dozens of steps."""
-LEAST_RISE = 1.0
-"""Nats per token; less is never divergence."""
+LEAST_RISE = 0.5
+"""Nats per token; less is never divergence: it matters while little has been learned, and half of it is noise."""
 
 
 class SetbackError(DivergenceError):
