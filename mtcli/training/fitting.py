@@ -7,6 +7,7 @@ backward pass would hold is counted, and parts are no larger than pays.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -34,12 +35,14 @@ PROCESSOR_TOKENS = 4096
 once 3,014 tokens/s, in 4 parts 3,165, in 16 parts 3,198."""
 
 
-def fitted(recipe: Recipe, state: TrainState, corpus: Encoded, observer: Observer) -> Recipe:
-    """The recipe with `split` found for its model, corpus and machine; the fresh `state` is spoilt.
+def fitted(recipe: Recipe, built: Callable[[Recipe], TrainState], corpus: Encoded, observer: Observer) -> Recipe:
+    """The recipe with `split` found for its model, corpus and machine; what is `built` for it is thrown away.
 
     Each rank tries it for itself, all at the same time; the one that needs most parts decides.
     """
-    settings = recipe.training
+    # A trial that skips layers by chance would say nothing of the steps that skip none.
+    whole = recipe.model.model_copy(update={"layer_dropout": 0.0})
+    state, settings = built(recipe.model_copy(update={"model": whole})), recipe.training
     (split,) = state.ranks.most(fewest_parts(state, longest_batch(corpus, settings.max_tokens), settings))
     parts = f"computed in {split} parts" if split > 1 else "computed at once"
     observer.say(f"batches of {settings.max_tokens:,} tokens are {parts}")

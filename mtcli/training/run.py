@@ -28,13 +28,7 @@ class Run:
     """One directory, one state, and whoever watches."""
 
     def __init__(
-        self,
-        directory: Path,
-        recipe: Recipe,
-        state: TrainState,
-        validator: Validator,
-        epoch_batches: int,
-        watch: Watch,
+        self, directory: Path, recipe: Recipe, state: TrainState, validator: Validator, batches: int, watch: Watch
     ) -> None:
         self.directory = directory
         self.recipe = recipe
@@ -44,9 +38,9 @@ class Run:
         self.interrupt = watch.interrupt
         self.interrupted = False
         self.log = Log(directory, recipe.training.tensorboard and state.ranks.first, watch.observer)
-        self.epoch_batches = epoch_batches
+        self.epoch_batches = batches
         self.shown = 0.0
-        self.split_doublings = state.progress.split_doublings
+        self.parts = parts_of(state, recipe.training.split)
         self.take_up()
 
     def take_up(self) -> None:
@@ -91,14 +85,13 @@ class Run:
 
     def tell_of_memory(self) -> None:
         """Say so when memory ran out in the last step."""
-        progress = self.state.progress
-        if progress.split_doublings == self.split_doublings:
+        step, parts = self.state.progress.step, parts_of(self.state, self.recipe.training.split)
+        if parts == self.parts:
             return
-        self.split_doublings = progress.split_doublings
-        parts = parts_of(self.state, self.recipe.training.split)
-        self.log.write({"event": "memory", "step": progress.step, "parts": parts})
+        self.parts = parts
+        self.log.write({"event": "memory", "step": step, "parts": parts})
         self.observer.warn(
-            f"memory ran out in step {progress.step:,}: from here on the gradients of a batch are computed in"
+            f"memory ran out in step {step:,}: from here on the gradients of a batch are computed in"
             f" {parts} parts, one after the other, and added; the steps are the same"
         )
 

@@ -63,7 +63,7 @@ def train(request: Request, directory: Path, watch: Watch, ranks: Ranks | None =
         material = gather(recipe, directory, stored or origin, watch.observer, ranks)
         fresh = partial(built, vocabulary=material.tokenizer, data=material.fingerprint, ranks=ranks)
         if not recipe.training.split:
-            recipe = fitted(recipe, fresh(recipe), material.training, watch.observer)
+            recipe = fitted(recipe, fresh, material.training, watch.observer)
         state = fresh(recipe, origin=origin)
         if stored:
             resume(state, stored, recipe, material, watch.observer)

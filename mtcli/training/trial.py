@@ -93,10 +93,10 @@ def divided(chosen: Subject, observer: Observer) -> Subject:
     """The same with its batches in as many parts as a run would have them in."""
     if chosen.recipe.training.split:
         return chosen
-    state = built(chosen.recipe, chosen.vocabulary, "", Ranks())
-    recipe = fitted(chosen.recipe, state, chosen.corpus, observer)
-    if state.device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(state.device)  # a trial takes what there is
+    fresh = partial(built, vocabulary=chosen.vocabulary, data="", ranks=Ranks())
+    recipe = fitted(chosen.recipe, fresh, chosen.corpus, observer)
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()  # a trial takes what there is
     return replace(chosen, recipe=recipe)
 
 

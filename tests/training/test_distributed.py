@@ -112,15 +112,14 @@ def test_a_gradient_that_is_not_finite_at_one_rank_is_skipped_by_all(studied: St
 def test_memory_that_runs_out_at_one_rank_divides_the_batches_of_all(studied: Studied) -> None:
     """Before any gradients are added: each rank throws its own away and begins anew, and the steps are the same."""
     alone, first = work.steps(Ranks()), studied.study[0]["scarce"]
-    for rank in studied.study:
-        found = rank["scarce"]
+    for index, rank in enumerate(studied.study):
+        found, own = rank["scarce"], work.SPLIT[index :: studied.world]
         assert found["doublings"] == 1
         assert identical(found["weights"], first["weights"])
         torch.testing.assert_close(found["weights"], alone["weights"], rtol=1e-7, atol=1e-7)
         assert found["losses"] == pytest.approx(alone["losses"], rel=1e-7)
-        whole = found["rows"][: 8 // studied.world]
-        assert max(whole) == 2, "at once"
-        assert set(found["rows"][len(whole) :]) == {1}, "and then in halves"
+        assert found["rows"][: len(own)] == [len(rows) for rows in own], "at once"
+        assert set(found["rows"][len(own) :]) == {1}, "and then in halves"
 
 
 def test_all_ranks_go_back_together(studied: Studied) -> None:

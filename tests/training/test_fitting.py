@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,15 @@ from mtcli.data.encoded import Encoded
 from mtcli.errors import ResourceError, UsageError
 from mtcli.layout import Batch
 from mtcli.model.seq2seq import Seq2Seq
-from mtcli.settings import TrainingSettings
+from mtcli.settings import Recipe, TrainingSettings
 from mtcli.training import fitting, loop
-from mtcli.training.fitting import bytes_held, fewest_parts, kept, longest_batch
+from mtcli.training.fitting import bytes_held, fewest_parts, fitted, kept, longest_batch
 from mtcli.training.interrupt import Interrupt
 from mtcli.training.loss import Loss, training_loss
 from mtcli.training.plan import Request
+from mtcli.training.ranks import Ranks
 from mtcli.training.run import Watch
+from mtcli.training.state import TrainState
 from mtcli.training.train import train
 from tests.training.test_loop import SETTINGS, fresh
 from tests.training.tiny import Recorder, same_weights, stored, wishes
@@ -95,6 +98,43 @@ def test_what_a_batch_keeps_follows_from_two_small_ones(precision: Any) -> None:
     state, batch = fresh(precision, dropout=0.1), longest_batch(CORPUS, 768)
     fixed, each = bytes_held(state, batch, SETTINGS)
     assert kept(state, batch, SETTINGS) == pytest.approx(fixed + 64 * each, rel=0.05)
+
+
+@pytest.mark.parametrize("changes", [{"r_drop": 5.0}, {"simcut": 3.0}])
+def test_a_loss_that_reads_batches_twice_keeps_twice_as_much(changes: dict[str, Any]) -> None:
+    state, batch = fresh(dropout=0.1), longest_batch(CORPUS, 768)
+    _, once = bytes_held(state, batch, SETTINGS)
+    _, twice = bytes_held(state, batch, SETTINGS.model_copy(update=changes))
+    assert 1.8 < twice / once < 2.2
+
+
+def test_a_trial_skips_no_layers() -> None:
+    """By chance it might skip all of them; and what is found is for the recipe as it is."""
+    tried: list[float] = []
+
+    def built(recipe: Recipe) -> TrainState:
+        tried.append(recipe.model.layer_dropout)
+        return fresh()
+
+    recipe = recipes.resolve({}, {"max_tokens": "auto", "layer_dropout": 0.9})
+    found = fitted(recipe, built, CORPUS, Recorder())
+    assert tried == [0]
+    assert found.model.layer_dropout == 0.9
+    assert found.training.split > 0
+
+
+@pytest.mark.parametrize("needs", [1, 4])
+def test_the_rank_that_needs_most_parts_decides(needs: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Crowd(Ranks):
+        def most(self, *numbers: Any) -> Any:
+            return [max(number, 2) for number in numbers]
+
+    def built(recipe: Recipe) -> TrainState:
+        return replace(fresh(), ranks=Crowd())
+
+    monkeypatch.setattr(fitting, "fewest_parts", lambda *_: needs)
+    recipe = recipes.resolve({}, {"max_tokens": "auto"})
+    assert fitted(recipe, built, CORPUS, Recorder()).training.split == max(needs, 2)
 
 
 def test_auto_keeps_the_batch_of_the_layer_below() -> None:
