@@ -65,3 +65,13 @@ class InterruptedRun(UserError):  # noqa: N818 - a request, not an error
     def __init__(self, exit_code: int, message: str, *details: str) -> None:
         super().__init__(message, *details)
         self.exit_code = exit_code
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether it is about memory, in Python or in PyTorch, which often says so in words only."""
+    words = ("can't allocate memory", "out of memory", "ALLOC_FAILED")
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"
+        or (isinstance(error, RuntimeError) and any(each in str(error) for each in words))
+    )

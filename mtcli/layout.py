@@ -40,6 +40,11 @@ class Rows:
         """Whether no row has padding."""
         return bool((self.lengths == self.width).all())
 
+    def part(self, rows: slice) -> Rows:
+        """Some of the rows, as wide as the longest of them."""
+        lengths = self.lengths[rows]
+        return Rows(lengths, int(lengths.max()))
+
     def to(self, device: torch.device) -> Rows:
         """The same rows on another device."""
         return Rows(self.lengths.to(device, non_blocking=True), self.width)
@@ -102,6 +107,19 @@ class Batch:
         sides = ((self.source, other.source), (self.target_in, other.target_in), (self.target_out, other.target_out))
         source, target_in, target_out = (torch.cat(pair) for pair in sides)
         return Batch(source, source_rows, target_in, target_out, target_rows)
+
+    def parts(self, count: int) -> list[Batch]:
+        """Its rows, in order, in `count` batches of about as many, or one each if there are fewer."""
+        if count == 1:
+            return [self]
+        size = -(-len(self.source) // count)
+        return [self.part(slice(start, start + size)) for start in range(0, len(self.source), size)]
+
+    def part(self, rows: slice) -> Batch:
+        """The batch of some of its rows, without the columns that only the others need."""
+        source_rows, target_rows = self.source_rows.part(rows), self.target_rows.part(rows)
+        source, target = (rows, slice(source_rows.width)), (rows, slice(target_rows.width))
+        return Batch(self.source[source], source_rows, self.target_in[target], self.target_out[target], target_rows)
 
     def to(self, device: torch.device) -> Batch:
         """The same batch on another device."""

@@ -7,7 +7,7 @@ import platform
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -103,6 +103,37 @@ def one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(threads)
+
+
+def free_memory() -> int | None:
+    """Bytes of main memory that may still be taken, of the machine and of the groups that confine this process.
+
+    None where the system does not tell: only Linux does.
+    """
+    facts = Path("/proc/meminfo")
+    if not facts.exists():
+        return None
+    of_all = int(facts.read_text(encoding="utf-8").partition("MemAvailable:")[2].split()[0]) * 1024
+    return max(0, min([of_all, *allowances(Path("/proc/self/cgroup"), Path("/sys/fs/cgroup"))]))
+
+
+def allowances(membership: Path, root: Path) -> Iterator[int]:
+    """What each control group that this process is in leaves, up to the outermost: cgroups(7), versions 1 and 2."""
+    for line in membership.read_text(encoding="utf-8").strip().split("\n") if membership.exists() else []:
+        controllers, _, name = line.partition(":")[2].partition(":")
+        if controllers and "memory" not in controllers.split(","):
+            continue
+        top, limit, used, cached = (
+            (root / "memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file ")
+            if controllers
+            else (root, "memory.max", "memory.current", "inactive_file ")
+        )
+        for part in (name.lstrip("/"), *map(str, Path(name.lstrip("/")).parents)):
+            group = top / part
+            with suppress(OSError, ValueError):  # a group that cannot be seen from here, or "max"
+                freed = (group / "memory.stat").read_text(encoding="utf-8").partition(f"\n{cached}")[2].split()[:1]
+                spent = int((group / used).read_text(encoding="utf-8")) - int((freed or ["0"])[0])
+                yield int((group / limit).read_text(encoding="utf-8")) - spent
 
 
 def peak_memory(device: torch.device) -> dict[str, Any] | None:

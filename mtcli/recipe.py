@@ -53,9 +53,18 @@ def resolve(file: Values, typed: Mapping[str, Any], pairs: int | None = None) ->
     if preset != "auto" and preset not in PRESETS:
         raise catalog.unknown("preset", str(preset), [*PRESETS, "auto"])
     architecture = flags.get("model", {}).get("architecture", file.get("model", {}).get("architecture"))
-    layers = [PRESETS.get(preset, {}), ARCHITECTURES.get(str(architecture), {}), file, flags]
+    layers = [PRESETS.get(preset, {}), ARCHITECTURES.get(str(architecture), {}), *map(spelled_out, (file, flags))]
     merged = {name: merge([layer.get(name, {}) for layer in layers]) for name in SECTIONS}
     return validated({"preset": preset, **merged})
+
+
+def spelled_out(layer: Values) -> Values:
+    """The layer with `max_tokens = "auto"` as what it means: the layers below say how many, and `split` is found."""
+    training = layer.get("training", {})
+    if training.get("max_tokens") != "auto":
+        return layer
+    rest = {name: value for name, value in training.items() if name != "max_tokens"}
+    return {**layer, "training": {"split": 0, **rest}}
 
 
 def overlaid(old: Recipe, file: Values, questions: Mapping[str, Any]) -> dict[str, Any]:

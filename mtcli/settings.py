@@ -16,12 +16,15 @@ Resume = Literal["free", "warn", "refuse"]
 """On resume a changed setting is applied in silence, applied with a warning, or refused."""
 
 
-def setting(default: Any, help: str, resume: Resume, strategies: Sequence[str] = (), **limits: Any) -> Any:
+def setting(
+    default: Any, help: str, resume: Resume, strategies: Sequence[str] = (), word: str = "", **limits: Any
+) -> Any:
     """Declare one setting; `limits` are pydantic's (`ge`, `gt`, `le`, `lt`).
 
     `strategies` are those ways of decoding whose translations a setting of decoding can change; none: all of them.
+    `word` may be asked for instead of a number; `recipe.resolve` knows what it stands for.
     """
-    extra: dict[str, Any] = {"resume": resume, "strategies": [*strategies]}
+    extra: dict[str, Any] = {"resume": resume, "strategies": [*strategies], "word": word}
     return Field(default, description=help, json_schema_extra=extra, **limits)
 
 
@@ -183,7 +186,15 @@ class TrainingSettings(Section):
         ge=0,
     )
     max_tokens: int = setting(
-        4096, "tokens of the longer side in a batch, padding included", "refuse", ge=1, le=2**31
+        4096,
+        "tokens of the longer side in a batch, padding included; auto: as many as without this, with --split 0",
+        "refuse",
+        word="auto",
+        ge=1,
+        le=2**31,
+    )
+    split: int = setting(
+        1, "parts of a batch computed one after the other, to save memory; 0: as few as fit", "warn", ge=0, le=65536
     )
     accumulate: int = setting(1, "batches of each process in one optimizer step", "warn", ge=1, le=65536)
     init_from: str = setting("", "run or checkpoint with whose weights to begin, to train them further", "refuse")
@@ -303,6 +314,11 @@ def declarations() -> Iterator[tuple[str, str, FieldInfo]]:
 def strategies_of(field: FieldInfo) -> Sequence[str]:
     """The ways of decoding whose translations a setting can change; empty: all of them."""
     return cast(Sequence[str], cast(dict[str, Any], field.json_schema_extra)["strategies"])
+
+
+def word_of(field: FieldInfo) -> str:
+    """The word that may be asked for instead of a number; empty: none."""
+    return cast(str, cast(dict[str, Any], field.json_schema_extra)["word"])
 
 
 def resume_rule(field: FieldInfo) -> Resume:

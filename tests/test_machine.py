@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
@@ -110,3 +112,40 @@ def test_memory_that_was_given_back_counts_and_so_does_that_of_children(monkeypa
 
 def test_a_process_that_is_gone_has_no_figure() -> None:
     assert machine.resident_peak("none") is None
+
+
+def group(place: Path, **files: str) -> None:
+    """A control group: its files, with "_" for the dot in their names."""
+    place.mkdir(parents=True, exist_ok=True)
+    for name, text in files.items():
+        (place / name.replace("_", ".", 1)).write_text(f"{text}\n")
+
+
+def test_the_free_memory_is_that_of_the_narrowest_group(tmp_path: Path) -> None:
+    """As a container (a limit at the top that is visible) and a batch system (one on the way) write them."""
+    membership, root = tmp_path / "cgroup", tmp_path / "root"
+    membership.write_text("0::/slurm/job/task\n")
+    group(root / "slurm/job/task", memory_max="max", memory_current="100", memory_stat="anon 1\ninactive_file 30")
+    group(root / "slurm/job", memory_max="1000", memory_current="300", memory_stat="anon 1\ninactive_file 50")
+    assert [*machine.allowances(membership, root)] == [750]
+    group(root, memory_max="800", memory_current="300", memory_stat="anon 1")
+    assert [*machine.allowances(membership, root)] == [750, 500]
+
+
+def test_groups_of_the_first_version(tmp_path: Path) -> None:
+    membership, root = tmp_path / "cgroup", tmp_path / "root"
+    membership.write_text("9:name=systemd:/\n4:cpu,memory:/docker/x\n3:cpuset:/\n")
+    (root / "memory").mkdir(parents=True)
+    (root / "memory" / "memory.limit_in_bytes").write_text("1000\n")
+    (root / "memory" / "memory.usage_in_bytes").write_text("400\n")
+    (root / "memory" / "memory.stat").write_text("cache 7\ninactive_file 3\ntotal_inactive_file 20\n")
+    assert [*machine.allowances(membership, root)] == [620]
+    assert [*machine.allowances(tmp_path / "none", root)] == []
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux tells")
+def test_the_free_memory_is_some_of_all() -> None:
+    everything = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    free = machine.free_memory()
+    assert free is not None
+    assert 0 < free < everything

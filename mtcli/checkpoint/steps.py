@@ -142,6 +142,14 @@ def prune(run: Path, keep: int) -> list[Path]:
     return doomed
 
 
+def remove_after(run: Path, step: int) -> None:
+    """Remove the checkpoints of later steps, and `best.json` if it names one of them."""
+    for later in reversed([each for each in steps(run) if each > step]):
+        durable.remove(place(run, later))
+    if (recorded(run, "best") or 0) > step:
+        durable.remove(run / "best.json")
+
+
 def complete(directory: Path) -> bool:
     """Whether all files of a checkpoint are there in full size."""
     try:

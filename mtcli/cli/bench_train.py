@@ -72,6 +72,7 @@ def readable(found: Mapping[str, Any]) -> dict[str, Any]:
     layers = f"{model['encoder_layers']}+{model['decoder_layers']} layers, {model['model_dim']} wide"
     first = f"{found['seconds_to_first_step']:.1f} s ({found['first_step_seconds']:.1f} s of it the step)"
     windows = [window["seconds"] for window in found["windows"]]
+    parts = f" in {found['parts']} parts" if found["parts"] > 1 else ""
     return {
         "model": f"{model['architecture']}, {layers}, preset {found['preset']}",
         "parameters": found["parameters"],
@@ -79,7 +80,7 @@ def readable(found: Mapping[str, Any]) -> dict[str, Any]:
         "processor": found["processor"],
         "threads": found["threads"],
         "precision": training["precision"],
-        "batch": f"{training['max_tokens']:,} tokens of the longer side, {training['accumulate']:,} in a step",
+        "batch": f"{training['max_tokens']:,} tokens of the longer side{parts}, {training['accumulate']:,} in a step",
         "from the start to the end of the first step": first,
         "windows": f"{len(windows)} of {min(windows):.1f}-{max(windows):.1f} s, after a warm-up",
         "tokens/s": spread(found["tokens_per_second"]),

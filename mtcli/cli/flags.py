@@ -10,7 +10,7 @@ import typer
 from pydantic.fields import FieldInfo
 
 from mtcli import catalog, recipe
-from mtcli.settings import declarations
+from mtcli.settings import declarations, word_of
 
 SHORT = {"source_lang": "-s", "target_lang": "-t"}
 """The settings that have a one-letter flag; -m and -o are taken by model and output."""
@@ -56,7 +56,7 @@ def flag(name: str, section: str, field: FieldInfo) -> inspect.Parameter:
     long = f"--{name.replace('_', '-')}"
     names = [f"{long}/--no-{long[2:]}"] if field.annotation is bool else [long]
     option = typer.Option(*names, *([SHORT[name]] if name in SHORT else []), help=text, rich_help_panel=section)
-    annotation: Any = Annotated[plain_type(field.annotation), option]
+    annotation: Any = Annotated[str | None if word_of(field) else plain_type(field.annotation), option]
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
 
 

@@ -15,7 +15,7 @@ from typer.exceptions import Abort, TyperException
 
 from mtcli.cli import average, bench, data, evaluate, info, score, tokenizer, train, translate
 from mtcli.cli.streams import silence
-from mtcli.errors import InterruptedRun, ResourceError, UsageError, UserError
+from mtcli.errors import InterruptedRun, ResourceError, UsageError, UserError, out_of_memory
 
 app = typer.Typer(
     name="mtcli",
@@ -128,18 +128,7 @@ def attempt(arguments: list[str]) -> int:
     return result if isinstance(result, int) else 0
 
 
-MEMORY_HINTS = (
-    "training: lower --max-tokens and raise --accumulate; translating: lower --batch-tokens or --beam-size",
-)
-
-
-def out_of_memory(error: Exception) -> bool:
-    """Whether it is about memory, in Python or in PyTorch, which says so on a processor in words only."""
-    return (
-        isinstance(error, MemoryError)
-        or type(error).__name__ == "OutOfMemoryError"
-        or "can't allocate memory" in str(error)
-    )
+MEMORY_HINTS = ("training: a smaller model or --precision bf16; translating: lower --batch-tokens or --beam-size",)
 
 
 def help_or_complaint(error: TyperException) -> int:

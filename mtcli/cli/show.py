@@ -90,8 +90,9 @@ def describe(standing: Standing) -> str:
     """One line: where the run stands."""
     left = "" if standing.remaining is None else f"  {duration(standing.remaining)} left"
     skipped = f"  {standing.skipped} skipped" if standing.skipped else ""
+    halved = f" (halved {standing.rate_halvings}x)" if standing.rate_halvings else ""
     return (
-        f"step {standing.step:,}  epoch {standing.epoch}  loss {standing.loss:.3f}  lr {standing.lr:.1e}  "
+        f"step {standing.step:,}  epoch {standing.epoch}  loss {standing.loss:.3f}  lr {standing.lr:.1e}{halved}  "
         f"{standing.tokens_per_second:,.0f} tokens/s  {duration(standing.seconds)}{left}{skipped}"
     )
 

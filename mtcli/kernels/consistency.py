@@ -17,6 +17,9 @@ from torch.nn import functional as F
 
 from mtcli.kernels.cross_entropy import CHUNK, compute_dtype, wide
 
+Sums = tuple[Float[Tensor, ""], Float[Tensor, ""]]
+"""A whole loss, and the cross-entropies in it by themselves, which have no gradient."""
+
 
 class Shares(NamedTuple):
     """What the parts of the loss are multiplied by."""
@@ -42,14 +45,14 @@ def consistent_cross_entropy(
     target: Int[Tensor, " n"],
     smoothing: float,
     shares: Shares,
-) -> Float[Tensor, ""]:
-    """The summed loss of `n` tokens, in nats; gradients reach both readouts, through the divergences too."""
+) -> Sums:
+    """The summed loss of `n` tokens, in nats; its gradients reach both readouts, through the divergences too."""
     if (
         not torch.is_grad_enabled()
     ):  # inside `forward` it never is: there, only inputs say whether they want gradients
         one, other, weight = one.detach(), other.detach(), weight.detach()
-    total: Tensor = TwoReadouts.apply(one, other, weight, target, smoothing, shares)  # type: ignore[no-untyped-call]
-    return total
+    sums: Sums = TwoReadouts.apply(one, other, weight, target, smoothing, shares)  # type: ignore[no-untyped-call]
+    return sums
 
 
 def plain_consistent_cross_entropy(
@@ -59,14 +62,14 @@ def plain_consistent_cross_entropy(
     target: Int[Tensor, " n"],
     smoothing: float,
     shares: Shares,
-) -> Float[Tensor, ""]:
-    """The same sum by PyTorch's own operators, all logits at once."""
+) -> Sums:
+    """The same sums by PyTorch's own operators, all logits at once."""
     log_p, log_q = ((logits.to(wide(logits.dtype))).log_softmax(-1) for logits in (one @ weight.T, other @ weight.T))
     losses = [F.cross_entropy(x, target, label_smoothing=smoothing, reduction="sum") for x in (log_p, log_q)]
     forth = F.kl_div(log_q, log_p, reduction="sum", log_target=True)
     back = F.kl_div(log_p, log_q, reduction="sum", log_target=True)
-    total: Tensor = sum(share * part for share, part in zip(shares, (*losses, forth, back), strict=True))  # type: ignore[assignment]
-    return total
+    entropy = shares.one * losses[0] + shares.other * losses[1]
+    return entropy + shares.forth * forth + shares.back * back, entropy.detach()
 
 
 class TwoReadouts(torch.autograd.Function):
@@ -81,11 +84,11 @@ class TwoReadouts(torch.autograd.Function):
         target: Tensor,
         smoothing: float,
         shares: Shares,
-    ) -> Tensor:
-        """The summed loss."""
+    ) -> Sums:
+        """The summed loss, and the cross-entropies in it."""
         learning = any(ctx.needs_input_grad)
         dtype = compute_dtype(one)
-        matrix, total = weight.to(dtype), torch.zeros((), dtype=wide(dtype), device=one.device)
+        matrix, sums = weight.to(dtype), torch.zeros(2, dtype=wide(dtype), device=one.device)
         grads = [torch.empty_like(x) for x in (one, other)] if learning else []
         grad_weight = torch.zeros_like(weight) if learning else None
         size = CHUNK.get(one.device.type, 8192) // 2
@@ -93,10 +96,10 @@ class TwoReadouts(torch.autograd.Function):
             for begin in range(0, len(target), size):
                 part = slice(begin, begin + size)
                 states = [x[part].to(dtype) for x in (one, other)]
-                first, second = (Distribution.of(x @ matrix.T, total.dtype) for x in states)
-                loss, by_one = side(first, second, target[part, None], smoothing, shares)
+                first, second = (Distribution.of(x @ matrix.T, sums.dtype) for x in states)
+                losses, by_one = side(first, second, target[part, None], smoothing, shares)
                 rest, by_other = side(second, first, target[part, None], smoothing, shares.swapped())
-                total += loss + rest
+                sums += losses + rest
                 if grad_weight is None:
                     continue
                 for state, grad, by_readout in zip(states, (by_one, by_other), grads, strict=True):
@@ -104,7 +107,9 @@ class TwoReadouts(torch.autograd.Function):
                     by_readout[part] = by_logits @ matrix
                     grad_weight.add_(by_logits.T @ state)
         ctx.save_for_backward(*grads, grad_weight)
-        return total
+        total, entropy = sums.unbind()
+        ctx.mark_non_differentiable(entropy)
+        return total, entropy
 
     @staticmethod
     @once_differentiable
@@ -128,8 +133,8 @@ class Distribution(NamedTuple):
 
 def side(
     own: Distribution, other: Distribution, target: Int[Tensor, "n 1"], smoothing: float, shares: Shares
-) -> tuple[Float[Tensor, ""], Float[Tensor, "n v"]]:
-    """One readout's cross-entropy and its divergence from the other, and the gradient of the whole by its logits."""
+) -> tuple[Float[Tensor, " 2"], Float[Tensor, "n v"]]:
+    """What one readout adds to the loss and to the cross-entropies in it; the gradient of the loss by its logits."""
     gap = own.log_probs - other.log_probs
     apart = (own.probs * gap).sum(1, keepdim=True)
     hit = own.log_probs.gather(1, target).sum()
@@ -137,4 +142,5 @@ def side(
     grad = gap.sub_(apart).mul_(shares.forth).add_(shares.one + shares.back).mul_(own.probs)
     grad.sub_(other.probs, alpha=shares.back).sub_(shares.one * smoothing / grad.shape[1])
     grad.scatter_add_(1, target, torch.full_like(apart, shares.one * (smoothing - 1)))
-    return shares.one * entropy + shares.forth * apart.sum(), grad
+    entropy = shares.one * entropy
+    return torch.stack([entropy + shares.forth * apart.sum(), entropy]), grad

@@ -9,10 +9,10 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Int
 from torch import Tensor
 
-from mtcli.kernels.consistency import Shares, consistent_cross_entropy
+from mtcli.kernels.consistency import Shares, Sums, consistent_cross_entropy
 from mtcli.layout import BOS, EOS, UNK, Batch
 from mtcli.model.seq2seq import Seq2Seq
 from mtcli.settings import TrainingSettings
@@ -23,7 +23,7 @@ def passes(settings: TrainingSettings) -> int:
     return 2 if settings.r_drop or settings.simcut else 1
 
 
-def r_drop_loss(model: Seq2Seq[Any], batch: Batch, smoothing: float, alpha: float) -> Float[Tensor, ""]:
+def r_drop_loss(model: Seq2Seq[Any], batch: Batch, smoothing: float, alpha: float) -> Sums:
     """The mean of two passes' cross-entropies, and `alpha` / 4 of the divergences both ways, summed over tokens.
 
     Half of equation 4 of Liang et al. 2021, "R-Drop", so that a token counts as much as without.
@@ -31,7 +31,7 @@ def r_drop_loss(model: Seq2Seq[Any], batch: Batch, smoothing: float, alpha: floa
     return twice(model, batch, batch, smoothing, Shares(0.5, 0.5, alpha / 4, alpha / 4))
 
 
-def simcut_loss(model: Seq2Seq[Any], batch: Batch, smoothing: float, alpha: float, rate: float) -> Float[Tensor, ""]:
+def simcut_loss(model: Seq2Seq[Any], batch: Batch, smoothing: float, alpha: float, rate: float) -> Sums:
     """The cross-entropy, and `alpha` times its distributions' divergence from those of a batch that lacks words.
 
     Gao et al. 2022, "Bi-SimCut", equation 6: gradients flow through both.
@@ -39,8 +39,8 @@ def simcut_loss(model: Seq2Seq[Any], batch: Batch, smoothing: float, alpha: floa
     return twice(model, batch, cut(batch, rate), smoothing, Shares(1, 0, alpha, 0))
 
 
-def twice(model: Seq2Seq[Any], batch: Batch, again: Batch, smoothing: float, shares: Shares) -> Float[Tensor, ""]:
-    """The summed loss of a batch, read once as it is, and once as `again`."""
+def twice(model: Seq2Seq[Any], batch: Batch, again: Batch, smoothing: float, shares: Shares) -> Sums:
+    """The summed loss of a batch, read once as it is, and once as `again`, and the cross-entropy in it."""
     real = batch.target_rows.valid
     one, other = (half[real] for half in model.readout(batch.above(again)).chunk(2))
     return consistent_cross_entropy(one, other, model.output.weight, batch.target_out[real], smoothing, shares)

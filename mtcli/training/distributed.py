@@ -48,7 +48,8 @@ class Together(Ranks):
         if local >= gpus:
             raise UsageError(f"this machine has too few GPUs ({gpus}) for process {local + 1} on it")
         torch.cuda.set_device(local)
-        self.gradients = cast(dist.ProcessGroup, dist.new_group(backend="nccl", timeout=STEP))
+        if self.gradients is None:
+            self.gradients = cast(dist.ProcessGroup, dist.new_group(backend="nccl", timeout=STEP))
         return torch.device("cuda", local)
 
     def lead(self, work: Callable[[], Result]) -> Result:

@@ -1,19 +1,20 @@
-"""The training loop."""
+"""The training loop: the batches of a step, their gradients, an update, and what a run does around its steps."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 
 from torch import Tensor
 
 from mtcli.data.batches import Place
-from mtcli.errors import DivergenceError
 from mtcli.layout import Batch
 from mtcli.settings import TrainingSettings
 from mtcli.training.companions import Batches, Keeper
+from mtcli.training.divergence import notice
 from mtcli.training.loss import training_loss
+from mtcli.training.memory import parts_of, within_memory
 from mtcli.training.meter import StepMetrics
 from mtcli.training.schedule import learning_rate
 from mtcli.training.state import TrainState
@@ -48,45 +49,45 @@ def groups(batches: Iterable[tuple[Batch, Place]], size: int) -> Iterator[Group]
 def train_step(state: TrainState, group: Group, settings: TrainingSettings) -> StepMetrics:
     """One optimizer step on the batches that all ranks have in their groups, each token counting the same."""
     progress, ranks = state.progress, state.ranks
+    batches = [batch for batch, _ in group]
+    target_tokens, tokens = ranks.sum(*counted(batches))
     state.model.train()
     ranks.seed(settings.seed, progress.step)
-    lr = learning_rate(progress.step + 1, settings)
-    for parameters in state.optimizer.param_groups:
-        parameters["lr"] = lr
-    target_tokens = sum(batch.target_tokens for batch, _ in group)
-    tokens = target_tokens + sum(batch.source_tokens for batch, _ in group)
-    target_tokens, tokens = ranks.sum(target_tokens, tokens)
-    total: Tensor | None = None
-    for batch, _ in group:
-        with state.precision.autocast():
-            loss = training_loss(state.model, batch.to(state.device), settings)
-        state.precision.backward(loss.total / target_tokens)
-        total = loss.total.detach() + (0 if total is None else total)
-    assert total is not None
-    total = ranks.add(state.model.parameters(), total)
-    norm = state.precision.update(state.model, state.optimizer, settings.clip)
-    if state.average and math.isfinite(norm):
-        state.average.move()
+    loss = within_memory(state, batches, settings.split, lambda: gradients(state, batches, settings, target_tokens))
+    loss = ranks.add(state.model.parameters(), loss)
+    lr = learning_rate(progress.step + 1, settings) * 0.5**progress.rate_halvings
+    norm = update(state, lr, settings.clip)
     progress.step += 1
     progress.place = group[-1][1]
     progress.tokens += tokens
-    count_skipped(state, norm)
-    return StepMetrics(total, target_tokens, tokens, norm, lr)
+    metrics = StepMetrics(loss, target_tokens, tokens, norm, lr, state.precision.scale)
+    notice(state, metrics)
+    return metrics
 
 
-def count_skipped(state: TrainState, norm: float) -> None:
-    """Count an update whose gradient was not finite; `DivergenceError` when they are ten in a row or over 1 %."""
-    progress = state.progress
-    if math.isfinite(norm):
-        progress.skipped_in_a_row = 0
-        return
-    if state.precision.searching:
-        progress.rescaled += 1
-        return
-    progress.skipped += 1
-    progress.skipped_in_a_row += 1
-    if progress.skipped_in_a_row >= 10 or progress.skipped > max(10, progress.step // 100):
-        raise DivergenceError(
-            f"training diverged: {progress.skipped} of {progress.step} updates had gradients that are not finite",
-            "try a smaller --lr, more --warmup-steps, or --precision fp32",
-        )
+def counted(batches: Sequence[Batch]) -> tuple[int, int]:
+    """How many target tokens they have, and how many tokens of both sides."""
+    target = sum(batch.target_tokens for batch in batches)
+    return target, target + sum(batch.source_tokens for batch in batches)
+
+
+def gradients(state: TrainState, batches: Sequence[Batch], settings: TrainingSettings, tokens: int) -> Tensor:
+    """Add the gradients of what is minimised, divided by `tokens`; return the cross-entropy of all batches, a sum."""
+    entropies = []
+    for batch in batches:
+        for part in batch.parts(parts_of(state, settings.split)):
+            with state.precision.autocast():
+                loss = training_loss(state.model, part.to(state.device), settings)
+            state.precision.backward(loss.total / tokens)
+            entropies.append(loss.cross_entropy)
+    return sum(entropies[1:], start=entropies[0])
+
+
+def update(state: TrainState, lr: float, clip: float) -> float:
+    """Let the optimizer take its step, unless a gradient is not finite; return their norm before clipping."""
+    for parameters in state.optimizer.param_groups:
+        parameters["lr"] = lr
+    norm = state.precision.update(state.model, state.optimizer, clip)
+    if state.average and math.isfinite(norm):
+        state.average.move()
+    return norm

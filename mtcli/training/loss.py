@@ -17,9 +17,12 @@ from mtcli.training.consistency import r_drop_loss, simcut_loss
 
 @dataclass(frozen=True)
 class Loss:
-    """A sum over target tokens, in nats, and how many they were; the division happens once per optimizer step."""
+    """Sums over target tokens, in nats, and how many they were; the division happens once per optimizer step."""
 
     total: Float[Tensor, ""]
+    """What is minimised."""
+    cross_entropy: Float[Tensor, ""]
+    """The part of it that all settings share, so that their losses compare; without a gradient."""
     tokens: int
 
 
@@ -27,10 +30,10 @@ def training_loss(model: Seq2Seq[Any], batch: Batch, settings: TrainingSettings)
     """What a step minimises: the loss of a batch, with what the settings add to it."""
     smoothing = settings.label_smoothing
     if settings.r_drop:
-        return Loss(r_drop_loss(model, batch, smoothing, settings.r_drop), batch.target_tokens)
+        return Loss(*r_drop_loss(model, batch, smoothing, settings.r_drop), batch.target_tokens)
     if settings.simcut:
-        total = simcut_loss(model, batch, smoothing, settings.simcut, settings.simcut_rate)
-        return Loss(total, batch.target_tokens)
+        sums = simcut_loss(model, batch, smoothing, settings.simcut, settings.simcut_rate)
+        return Loss(*sums, batch.target_tokens)
     return batch_loss(model, batch, smoothing)
 
 
@@ -39,4 +42,4 @@ def batch_loss(model: Seq2Seq[Any], batch: Batch, smoothing: float) -> Loss:
     real = batch.target_rows.valid
     readout = model.readout(batch)[real]
     total = smoothed_cross_entropy(readout, model.output.weight, batch.target_out[real], smoothing)
-    return Loss(total, len(readout))
+    return Loss(total, total.detach(), len(readout))

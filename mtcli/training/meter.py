@@ -19,13 +19,15 @@ Break = Literal["validation", "saving"]
 
 @dataclass(frozen=True)
 class StepMetrics:
-    """What one optimizer step did; `loss` is a sum over target tokens, in nats, still on the device."""
+    """What one optimizer step did; `loss` is the cross-entropy, a sum over target tokens, in nats, on the device."""
 
     loss: Tensor
     target_tokens: int
     tokens: int
     gradient_norm: float
     lr: float
+    loss_scale: float | None = None
+    """Of fp16; None in other precisions."""
 
 
 @dataclass
@@ -94,9 +96,11 @@ class Meter:
             lr=metrics.lr,
             tokens_per_second=window.tokens / max(1e-9, self.ticked - window.started),
             gradient_norm=metrics.gradient_norm,
+            loss_scale=metrics.loss_scale,
             seconds=progress.seconds,
             remaining=self.remaining(),
             skipped=progress.skipped,
+            rate_halvings=progress.rate_halvings,
             share_of_time=self.share_of_time(),
         )
 

@@ -61,9 +61,12 @@ class Standing:
     lr: float
     tokens_per_second: float
     gradient_norm: float
+    loss_scale: float | None
+    """Of fp16; None in other precisions."""
     seconds: float
     remaining: float | None
     skipped: int
+    rate_halvings: int
     share_of_time: dict[str, float]
     """Of this process: what steps, validations and saves took."""
 

@@ -21,7 +21,13 @@ from mtcli.settings import Recipe
 from mtcli.training.observer import Observer
 from mtcli.training.origin import inherited, named_again
 
-RESOLVED_AT_START: dict[str, Any] = {"preset": "auto", "precision": "auto", "decay_steps": 0}
+RESOLVED_AT_START: dict[str, Any] = {
+    "preset": "auto",
+    "precision": "auto",
+    "decay_steps": 0,
+    "max_tokens": "auto",
+    "split": 0,
+}
 """Values that ask the first start to choose; on resume they mean what was chosen then."""
 
 

@@ -50,6 +50,11 @@ class Precision:
         """
         return self.scaler.is_enabled() and self.scaler.get_scale() >= 1
 
+    @property
+    def scale(self) -> float | None:
+        """What losses are multiplied by before the backward pass; None where they are not."""
+        return self.scaler.get_scale() if self.scaler.is_enabled() else None
+
     def state(self) -> dict[str, Any]:
         """The scale and its history, as JSON values."""
         return self.scaler.state_dict()

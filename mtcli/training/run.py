@@ -13,6 +13,7 @@ from mtcli.checkpoint.store import Checkpoint
 from mtcli.settings import Recipe
 from mtcli.training.interrupt import Interrupt
 from mtcli.training.log import Log
+from mtcli.training.memory import parts_of
 from mtcli.training.meter import Meter, StepMetrics
 from mtcli.training.observer import Observer, Validation
 from mtcli.training.state import TrainState
@@ -27,13 +28,7 @@ class Run:
     """One directory, one state, and whoever watches."""
 
     def __init__(
-        self,
-        directory: Path,
-        recipe: Recipe,
-        state: TrainState,
-        validator: Validator,
-        epoch_batches: int,
-        watch: Watch,
+        self, directory: Path, recipe: Recipe, state: TrainState, validator: Validator, batches: int, watch: Watch
     ) -> None:
         self.directory = directory
         self.recipe = recipe
@@ -43,16 +38,24 @@ class Run:
         self.interrupt = watch.interrupt
         self.interrupted = False
         self.log = Log(directory, recipe.training.tensorboard and state.ranks.first, watch.observer)
-        step_batches = recipe.training.accumulate * state.ranks.world
-        self.meter = Meter(state.progress, recipe.training, epoch_batches, step_batches)
+        self.epoch_batches = batches
         self.shown = 0.0
+        self.parts = parts_of(state, recipe.training.split)
+        self.take_up()
+
+    def take_up(self) -> None:
+        """Go on from where the state stands: at a stored step, or at the start."""
+        progress, settings = self.state.progress, self.recipe.training
+        self.meter = Meter(progress, settings, self.epoch_batches, settings.accumulate * self.state.ranks.world)
         self.validation: tuple[int, Validation] | None = None
-        self.saved_step = state.progress.step if state.progress.step else -1
+        self.saved_step = progress.step if progress.step else -1
+        self.state.ranks.lead(self.mend_pointer)
 
     def report(self, metrics: StepMetrics) -> None:
         """Count one step, let the first rank tell of it, and agree on whether it was the last."""
         self.meter.count(metrics)
         if self.state.ranks.first:
+            self.tell_of_memory()
             self.tell(metrics)
         self.agree()
 
@@ -79,6 +82,18 @@ class Run:
         self.interrupted = number > 0
         if self.interrupted and not heard:
             self.interrupt.signal = Signals(int(number))
+
+    def tell_of_memory(self) -> None:
+        """Say so when memory ran out in the last step."""
+        step, parts = self.state.progress.step, parts_of(self.state, self.recipe.training.split)
+        if parts == self.parts:
+            return
+        self.parts = parts
+        self.log.write({"event": "memory", "step": step, "parts": parts})
+        self.observer.warn(
+            f"memory ran out in step {step:,}: from here on the gradients of a batch are computed in"
+            f" {parts} parts, one after the other, and added; the steps are the same"
+        )
 
     def validate(self) -> None:
         """Judge the model; a new best is saved at once."""

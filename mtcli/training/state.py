@@ -18,6 +18,19 @@ from mtcli.training.ranks import Ranks
 
 
 @dataclass
+class Trend:
+    """The training loss, in windows of steps."""
+
+    total: float = 0.0
+    """Nats in the window that is being filled, and over how many target tokens."""
+    tokens: int = 0
+    lowest: float | None = None
+    """Nats per token of the best window so far."""
+    high: int = 0
+    """Windows in a row whose loss was too high."""
+
+
+@dataclass
 class Progress:
     """How far a run has come; plain numbers, stored as JSON."""
 
@@ -32,6 +45,11 @@ class Progress:
     skipped_in_a_row: int = 0
     rescaled: int = 0
     """Updates that fp16 gave to the search for its gradient scale; not among the skipped."""
+    rate_halvings: int = 0
+    """How often the learning rate was halved because training diverged."""
+    split_doublings: int = 0
+    """How often the parts of a batch were doubled because memory ran out."""
+    trend: Trend = field(default_factory=Trend)
 
 
 @dataclass
@@ -61,6 +79,10 @@ class TrainState:
     def weights(self) -> dict[str, Tensor]:
         """The parameters of the model that is judged, by name; tied ones share storage."""
         return {name: value.detach() for name, value in self.judged.state_dict(keep_vars=True).items()}
+
+    def align(self) -> None:
+        """Give all ranks the first one's weights: those that another kind of machine drew may differ."""
+        self.ranks.align([*self.weights().values(), *self.model.state_dict().values()])
 
     def resume(self) -> Resume:
         """What another process needs to go on as if it were this one."""
@@ -108,7 +130,8 @@ class TrainState:
         groups = self.optimizer.state_dict()["param_groups"]
         self.optimizer.load_state_dict({"state": moments, "param_groups": groups})
         progress = dict(resume.values["progress"])
-        self.progress = Progress(**{**progress, "place": Place(**progress["place"])})
+        parts = {"place": Place(**progress["place"]), "trend": Trend(**progress.get("trend", {}))}
+        self.progress = Progress(**{**progress, **parts})
         self.precision.restore(resume.values["scaler"])
         torch.set_rng_state(resume.tensors["random.cpu"])
         if self.device.type == "cuda" and "random.cuda" in resume.tensors:

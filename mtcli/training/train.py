@@ -4,29 +4,35 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
 
 from mtcli import catalog
 from mtcli import recipe as recipes
-from mtcli.checkpoint import durable, lock, steps, store
+from mtcli.checkpoint import durable, lock, steps
 from mtcli.checkpoint.store import Checkpoint
 from mtcli.data.batches import Batches
 from mtcli.data.resegmented import batches_of
-from mtcli.errors import DataError, DivergenceError, InterruptedRun, ModelError, ResourceError
+from mtcli.errors import InterruptedRun, ResourceError
 from mtcli.model.build import build
 from mtcli.settings import Recipe
+from mtcli.training.divergence import SetbackError
 from mtcli.training.ema import Average
+from mtcli.training.fitting import fitted
 from mtcli.training.loop import fit
-from mtcli.training.material import Material, Vocabulary, gather
+from mtcli.training.material import Vocabulary, gather
 from mtcli.training.observer import Observer, Validation
 from mtcli.training.origin import begin_with, parent
 from mtcli.training.plan import Request, follow, settle
 from mtcli.training.precision import Precision
 from mtcli.training.ranks import Ranks
+from mtcli.training.resumption import newest, refuse_foreign, resume
+from mtcli.training.rollback import roll_back
 from mtcli.training.run import Run, Watch
 from mtcli.training.state import Progress, TrainState
 from mtcli.training.validate import Validator
@@ -56,17 +62,18 @@ def train(request: Request, directory: Path, watch: Watch, ranks: Ranks | None =
             refuse_foreign(stored, recipe, directory)
         origin = None if stored else parent(recipe, watch.observer)
         material = gather(recipe, directory, stored or origin, watch.observer, ranks)
-        state = built(recipe, material.tokenizer, material.fingerprint, ranks, origin)
+        fresh = partial(built, vocabulary=material.tokenizer, data=material.fingerprint, ranks=ranks)
+        if not recipe.training.split:
+            recipe = fitted(recipe, fresh, material.training, watch.observer)
+        state = fresh(recipe, origin=origin)
         if stored:
-            resume(state, stored, material, watch.observer)
-            warn_of_other_steps(state, stored, recipe, watch.observer)
-        ranks.align([*state.weights().values(), *state.model.state_dict().values()])
+            resume(state, stored, recipe, material, watch.observer)
+        state.align()
         ranks.lead(lambda: declare(state, recipe, directory))
         batches = batches_of(material.training, material.tokenizer, recipe)
         validator = Validator(material, recipe)
         run = Run(directory, recipe, state, validator, batches.steps_per_epoch(), watch)
-        ranks.lead(run.mend_pointer)
-        return ended(run, batches)
+        return ended(run, batches, lambda: fresh(recipe, origin=parent(recipe, watch.observer)))
 
 
 def begin(request: Request, directory: Path, observer: Observer, held: ExitStack) -> Recipe:
@@ -89,27 +96,6 @@ def make_writable(directory: Path) -> None:
         ) from error
 
 
-def newest(directory: Path, observer: Observer, ranks: Ranks) -> Checkpoint | None:
-    """The newest sound checkpoint of the run; damaged ones are passed over loudly."""
-    path, passed_over = ranks.lead(lambda: steps.newest(directory))
-    for sentence in passed_over:
-        observer.warn(sentence)
-    return store.load(path, resume=True) if path else None
-
-
-def refuse_foreign(stored: Checkpoint, recipe: Recipe, directory: Path) -> None:
-    """Raise `ModelError` if the run's recipe was edited, or removed, so that its checkpoints do not fit it."""
-    if found := recipes.changes(stored.recipe, recipe)["refuse"]:
-        raise ModelError(
-            f"{directory / 'recipe.toml'} is not the recipe that the checkpoints beside it were trained with",
-            *(
-                f"{name}: {before!r} in the newest checkpoint, {after!r} in the recipe"
-                for name, before, after in found
-            ),
-            "copy recipe.toml from the newest checkpoint to go on",
-        )
-
-
 def built(
     recipe: Recipe, vocabulary: Vocabulary, data: str, ranks: Ranks, origin: Checkpoint | None = None
 ) -> TrainState:
@@ -124,38 +110,6 @@ def built(
     precision = Precision(recipe.training.precision, device)
     average = Average(model, recipe.training.ema) if recipe.training.ema else None
     return TrainState(model, optimizer, precision, Progress(), data, ranks, average)
-
-
-def resume(state: TrainState, stored: Checkpoint, material: Material, observer: Observer) -> None:
-    """Continue from a checkpoint of this run; `DataError` if it belongs to other corpora."""
-    if stored.resume is None:
-        raise ModelError("the newest checkpoint holds a model only, so training cannot go on from it")
-    if stored.resume.values["data"] != material.fingerprint:
-        raise DataError(
-            "the corpora have changed since this run began",
-            "restore them to go on, or choose another directory with -o to start anew",
-        )
-    began = stored.resume.values.get("machine", state.machine())
-    if began != state.machine():
-        observer.warn(
-            f"this run was trained with {began} until now, and goes on with {state.machine()}:"
-            " from here on its weights are not bit by bit what they would have been"
-        )
-    state.restore(stored.weights, stored.resume)
-    observer.say(f"going on from step {state.progress.step:,}")
-
-
-def warn_of_other_steps(state: TrainState, stored: Checkpoint, recipe: Recipe, observer: Observer) -> None:
-    """Say so when other processes than before make steps of another size, and how to keep it."""
-    assert stored.resume is not None
-    before, now = stored.resume.values.get("ranks", 1), state.ranks.world
-    size = before * stored.recipe.training.accumulate
-    if before != now and size != now * recipe.training.accumulate:
-        keep = f"; --accumulate {size // now} keeps it" if size % now == 0 else ""
-        observer.warn(
-            f"a step had {size} batches, {before} processes having {stored.recipe.training.accumulate} each, and has"
-            f" {now * recipe.training.accumulate} from here on{keep}"
-        )
 
 
 def declare(state: TrainState, recipe: Recipe, directory: Path) -> None:
@@ -179,14 +133,14 @@ def refuse_full_disk(state: TrainState, recipe: Recipe, directory: Path) -> None
         )
 
 
-def ended(run: Run, batches: Batches) -> Outcome:
-    """Run to the end, or to the wish to stop."""
-    try:
-        fit(run.state, batches, run.recipe.training, run)
-    except DivergenceError as error:
-        good, _ = steps.newest(run.directory)
-        where = f"the last good checkpoint is {good}" if good else "there is no checkpoint yet"
-        raise DivergenceError(error.message, *error.details, where) from error
+def ended(run: Run, batches: Batches, fresh: Callable[[], TrainState]) -> Outcome:
+    """Run to the end, or to the wish to stop; `fresh` gives the state that the run began with."""
+    while True:
+        try:
+            fit(run.state, batches, run.recipe.training, run)
+            break
+        except SetbackError as setback:
+            roll_back(run, fresh, setback)
     reason = run.finished()
     if reason is None:
         raise InterruptedRun(

@@ -22,8 +22,10 @@ from mtcli.data.tokenizer import Tokenizer
 from mtcli.machine import matmul_rate, now, peak_memory
 from mtcli.settings import Recipe, TrainingSettings
 from mtcli.training.figures import model_flops, share, stretches, throughput, times
+from mtcli.training.fitting import fitted
 from mtcli.training.loop import fit
 from mtcli.training.material import Vocabulary, chosen_tokenizer, opened
+from mtcli.training.memory import parts_of
 from mtcli.training.meter import Meter
 from mtcli.training.observer import Observer
 from mtcli.training.pace import WINDOWS, Pace, RememberedBatches, Shape
@@ -62,7 +64,7 @@ def subject(request: Request, observer: Observer) -> Iterator[Subject]:
     request = descended(request)
     plan = recipes.resolve(request.file, request.typed)
     if not plan.data.train:
-        yield generated(request, plan, observer)
+        yield divided(generated(request, plan, observer), observer)
         return
     recipe = begun(request, observer)
     with TemporaryDirectory(prefix="mtcli-") as scratch:
@@ -70,7 +72,8 @@ def subject(request: Request, observer: Observer) -> Iterator[Subject]:
         corpora = opened(recipe.data.train, recipe)
         tokenizer = chosen_tokenizer(recipe, corpora, place, None, observer)
         corpus = encode(corpora, tokenizer, recipe.data.max_length, place / "cache", account)
-        yield Subject(recipe, tokenizer, corpus, f"{', '.join(recipe.data.train)}: {account}")
+        about = f"{', '.join(recipe.data.train)}: {account}"
+        yield divided(Subject(recipe, tokenizer, corpus, about), observer)
 
 
 def generated(request: Request, plan: Recipe, observer: Observer) -> Subject:
@@ -85,6 +88,17 @@ def generated(request: Request, plan: Recipe, observer: Observer) -> Subject:
     pairs = POOL * max(1, settings.max_tokens // MEAN)
     corpus = generate(pairs, *sizes, recipe.data.max_length, settings.seed)
     return Subject(recipe, vocabulary, corpus, f"{pairs:,} generated pairs: {LENGTHS}")
+
+
+def divided(chosen: Subject, observer: Observer) -> Subject:
+    """The same with its batches in as many parts as a run would have them in."""
+    if chosen.recipe.training.split:
+        return chosen
+    fresh = partial(built, vocabulary=chosen.vocabulary, data="", ranks=Ranks())
+    recipe = fitted(chosen.recipe, fresh, chosen.corpus, observer)
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()  # a trial takes what there is
+    return replace(chosen, recipe=recipe)
 
 
 def measure(subject: Subject, seconds: float, started: float, observer: Observer) -> dict[str, Any]:
@@ -107,6 +121,7 @@ def measure(subject: Subject, seconds: float, started: float, observer: Observer
         "first_step_seconds": first.seconds - begin.seconds,
         "seconds_to_first_step": first.seconds - started,
         **throughput(windows),
+        "parts": parts_of(state, recipe.training.split),
         "share_of_time": times(look, pace.phases),
         "tokens_per_second_while_looking": look.tokens / look.seconds,
         "peak_memory_bytes": memory,

@@ -16,8 +16,8 @@ from mtcli.model.seq2seq import Seq2Seq
 from mtcli.settings import Recipe
 from mtcli.training.loss import batch_loss
 from mtcli.training.material import Material
+from mtcli.training.memory import DOUBLINGS, attempted, parts_of
 from mtcli.training.observer import Sample, Validation
-from mtcli.training.ranks import Ranks
 from mtcli.training.state import TrainState
 
 
@@ -30,22 +30,35 @@ class Validator:
         self.encoded = material.validation
         self.tokenizer = material.tokenizer
         self.recipe = recipe
+        self.decoding = recipe.decoding.model_copy(
+            update={"decoding": recipe.training.validation_decoding, "n_best": 1}
+        )
 
     def __call__(self, state: TrainState) -> Validation:
         """Judge the model; neither its state nor any random generator changes. The ranks share the work."""
         started = time.monotonic()
-        settings = self.recipe.decoding.model_copy(
-            update={"decoding": self.recipe.training.validation_decoding, "n_best": 1}
-        )
         model, ranks = state.judged, state.ranks
-        translator = Translator(model, self.tokenizer, settings, state.device)
         with state.precision.autocast():
-            loss = self.loss(model, state.device, ranks)
+            loss = self.loss(model, state)
             mine = [pair.source for pair in self.pairs[ranks.rank :: ranks.world]]
-            texts = ranks.interleaved([translation.text for translation in translator.translate(mine)])
+            texts = ranks.interleaved(self.translated(mine, model, state.device))
         references = [pair.target for pair in self.pairs]
         scores = evaluate(texts, [references], ["bleu", "chrf"], self.recipe.data.target_lang)
         return Validation(loss, scores, self.samples(texts), time.monotonic() - started)
+
+    def translated(self, lines: Sequence[str], model: Seq2Seq[Any], device: torch.device) -> list[str]:
+        """Their translations; where memory runs out fewer are decoded together, which changes none of them."""
+        for _ in range(DOUBLINGS):
+            if (found := attempted(lambda: self.translate(lines, model, device))) is not None:
+                return found
+            fewer = max(1, self.decoding.batch_tokens // 2)
+            self.decoding = self.decoding.model_copy(update={"batch_tokens": fewer})
+        return self.translate(lines, model, device)
+
+    def translate(self, lines: Sequence[str], model: Seq2Seq[Any], device: torch.device) -> list[str]:
+        """One translation for each line."""
+        translator = Translator(model, self.tokenizer, self.decoding, device)
+        return [translation.text for translation in translator.translate(lines)]
 
     def samples(self, translations: Sequence[str]) -> list[Sample]:
         """A few translations, spread evenly."""
@@ -55,14 +68,16 @@ class Validator:
         return [Sample(pair.source, pair.target, text) for pair, text in shown]
 
     @torch.inference_mode()
-    def loss(self, model: Seq2Seq[Any], device: torch.device, ranks: Ranks) -> float:
+    def loss(self, model: Seq2Seq[Any], state: TrainState) -> float:
         """Nats per target token, without smoothing, dropout or padding."""
         model.eval()
+        ranks, parts = state.ranks, parts_of(state, self.recipe.training.split)
         total, tokens = 0.0, 0
         for batch in islice(in_order(self.encoded, self.recipe.training.max_tokens), ranks.rank, None, ranks.world):
-            loss = batch_loss(model, batch.to(device), smoothing=0.0)
-            total += loss.total.item()
-            tokens += loss.tokens
+            for part in batch.parts(parts):
+                loss = batch_loss(model, part.to(state.device), smoothing=0.0)
+                total += loss.total.item()
+                tokens += loss.tokens
         model.train()
         total, count = ranks.sum(total, float(tokens))
         return total / max(1, count)

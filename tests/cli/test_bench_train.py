@@ -115,6 +115,14 @@ def test_a_recipe_is_taken_and_the_flags_of_a_training_may_stay(
         assert one["steps"] == 1
 
 
+def test_batches_are_divided_as_in_a_run(mtcli: Mtcli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mtcli.training.fitting.PROCESSOR_TOKENS", 100)
+    flags = ["bench", "train", *QUICK, *GENERATED, "--max-length", 40, "--split", 0, "--seconds", 0]
+    facts = found(mtcli(*flags, "--json"))
+    assert facts["training"]["split"] == facts["parts"] > 1
+    assert f"tokens of the longer side in {facts['parts']} parts, 1 in a step" in mtcli(*flags).out
+
+
 def test_people_get_one_line_for_each_figure(mtcli: Mtcli) -> None:
     done = mtcli("bench", "train", *QUICK, *GENERATED, "--seconds", 0)
     assert done.code == 0, done.err

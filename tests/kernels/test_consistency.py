@@ -33,9 +33,10 @@ def problem(n: int, v: int, dtype: torch.dtype = torch.float64) -> tuple[Tensor,
 
 
 def outcome(function: Any, given: tuple[Tensor, ...], smoothing: float, shares: Shares) -> list[Tensor]:
-    """The value, and the gradients when the value is multiplied by 3."""
-    total = function(*given, smoothing, shares)
-    return [total.detach(), *torch.autograd.grad(total * 3, given[:3])]
+    """The values, and the gradients when the loss is multiplied by 3."""
+    total, entropy = function(*given, smoothing, shares)
+    assert not entropy.requires_grad
+    return [total.detach(), entropy, *torch.autograd.grad(total * 3, given[:3])]
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
@@ -56,16 +57,18 @@ def test_divergences_are_those_of_the_textbook() -> None:
     forth, back = float((p * np.log(p / q)).sum()), float((q * np.log(q / p)).sum())
     assert forth != pytest.approx(back, rel=0.01)
     for shares, expected in ((Shares(0, 0, 1, 0), forth), (Shares(0, 0, 0, 1), back)):
-        found = consistent_cross_entropy(one, other, weight, target, 0.1, shares)
+        found, entropy = consistent_cross_entropy(one, other, weight, target, 0.1, shares)
         assert found.item() == pytest.approx(expected, rel=1e-12)
+        assert entropy == 0
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 def test_equal_readouts_have_the_usual_loss(smoothing: float) -> None:
     one, _, weight, target = problem(7, 9)
     usual = smoothed_cross_entropy(one, weight, target, smoothing)
-    found = consistent_cross_entropy(one, one, weight, target, smoothing, R_DROP)
+    found, entropy = consistent_cross_entropy(one, one, weight, target, smoothing, R_DROP)
     torch.testing.assert_close(found, usual)
+    torch.testing.assert_close(entropy, usual.detach())
     for ours, theirs in zip(
         torch.autograd.grad(found, (one, weight)), torch.autograd.grad(usual, (one, weight)), strict=True
     ):
@@ -74,9 +77,9 @@ def test_equal_readouts_have_the_usual_loss(smoothing: float) -> None:
 
 def test_products_follow_autocast_and_sums_are_wide() -> None:
     one, other, weight, target = problem(50, 300, torch.float32)
-    exact = consistent_cross_entropy(one, other, weight, target, 0.1, R_DROP)
+    exact, _ = consistent_cross_entropy(one, other, weight, target, 0.1, R_DROP)
     with torch.autocast("cpu", torch.bfloat16):
-        rounded = consistent_cross_entropy(one, other, weight, target, 0.1, R_DROP)
+        rounded, _ = consistent_cross_entropy(one, other, weight, target, 0.1, R_DROP)
     assert rounded.dtype == torch.float32
     assert 0 < abs(rounded.item() - exact.item()) < 0.01 * exact.item()
     assert all(x.dtype == torch.float32 for x in torch.autograd.grad(rounded, (one, other, weight)))
@@ -84,8 +87,8 @@ def test_products_follow_autocast_and_sums_are_wide() -> None:
 
 def test_without_gradients_none_are_computed() -> None:
     one, other, weight, target = problem(7, 9)
-    expected = consistent_cross_entropy(one, other, weight, target, 0.1, ALL).item()
+    expected = consistent_cross_entropy(one, other, weight, target, 0.1, ALL)
     with torch.no_grad():
         found = consistent_cross_entropy(one, other, weight, target, 0.1, ALL)
-    assert found.item() == expected
-    assert not found.requires_grad
+    assert [x.item() for x in found] == [x.item() for x in expected]
+    assert not any(x.requires_grad for x in found)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,15 @@ import torch.distributed as dist
 from torch import Tensor
 
 from mtcli.errors import InterruptedRun, ResourceError, UsageError
+from mtcli.layout import Batch
+from mtcli.model.seq2seq import Seq2Seq
+from mtcli.settings import TrainingSettings
+from mtcli.training import loop
 from mtcli.training import run as runs
 from mtcli.training.distributed import Together, together
 from mtcli.training.interrupt import Interrupt
 from mtcli.training.loop import Group, train_step
-from mtcli.training.loss import batch_loss
+from mtcli.training.loss import Loss, batch_loss, training_loss
 from mtcli.training.observer import Nobody
 from mtcli.training.plan import Request
 from mtcli.training.ranks import Ranks
@@ -97,6 +102,28 @@ def poison(ranks: Ranks) -> tuple[bool, int]:
     return any(not torch.equal(before[name], x) for name, x in state.weights().items()), state.progress.skipped
 
 
+def scarce(ranks: Ranks) -> dict[str, Any]:
+    """Three steps; in the first, memory runs out at the last rank alone, in the last of its batches."""
+    state, group = exact(ranks), share(test_loop.group(*SPLIT), ranks)
+    seen: list[int] = []
+
+    def refusing(model: Seq2Seq[Any], batch: Batch, settings: TrainingSettings) -> Loss:
+        seen.append(len(batch.source))
+        if ranks.rank == ranks.world - 1 and len(seen) == len(group):
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return training_loss(model, batch, settings)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "training_loss", refusing)
+        losses = [train_step(state, group, CLIPPED).loss.item() for _ in range(3)]
+    return {
+        "weights": {name: value.clone() for name, value in state.weights().items()},
+        "losses": losses,
+        "doublings": state.progress.split_doublings,
+        "rows": seen[: 3 * len(group)],
+    }
+
+
 def holes(ranks: Ranks) -> list[Tensor | None]:
     """Sums of three gradients: one that all ranks have, one that only the last has, and one that none has."""
     parameters = [torch.nn.Parameter(torch.ones(2)) for _ in range(4)]
@@ -132,6 +159,7 @@ def study(ranks: Together, folder: Path) -> dict[str, Any]:
         "dropped": [steps(ranks, dropout=0.3) for _ in range(2)],
         "naive": mean_of_means(ranks),
         "poison": poison(ranks),
+        "scarce": scarce(ranks),
         "holes": holes(ranks),
         "words": words(ranks),
     }
@@ -150,7 +178,29 @@ def runs_of_many_kinds(ranks: Together, folder: Path, flags: dict[str, Any], pla
     found["again"] = run(flags, folder / "parts", ranks, again, Interrupt())
     found["steps again"] = [standing.step for standing in again.standings]
     found["plain"] = run(plain, folder / "plain", ranks, Recorder(), Interrupt())
+    found["back"] = set_back(ranks, folder, flags)
     return found
+
+
+def set_back(ranks: Together, folder: Path, flags: dict[str, Any]) -> dict[str, Any]:
+    """A run with an average in which the last rank alone, from its seventh step on, has ten losses that are nan."""
+    recorder, weights, spoilt = Recorder(), list[str](), iter(range(10 * flags["accumulate"]))
+    begun: list[int] = []
+
+    def spoiling(*arguments: Any) -> Loss:
+        loss = training_loss(*arguments)
+        wrong = begun and next(spoilt, None) is not None
+        return replace(loss, total=loss.total * float("nan")) if wrong else loss
+
+    def watched(run: Run) -> None:
+        weights.append(digest(run) + digest_of(run.state.model.state_dict()))
+        if is_last_at(run, 6):
+            begun.append(6)
+
+    with acting(watched), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "training_loss", spoiling)
+        ended = run({**flags, "ema": 0.5}, folder / "back", ranks, recorder, Interrupt())
+    return {"ended": ended, "weights": weights, "steps": [each.step for each in recorder.standings]}
 
 
 def killed(ranks: Together, folder: Path, flags: dict[str, Any]) -> tuple[str, bool]:
@@ -193,5 +243,9 @@ def is_last_at(run: Run, step: int) -> bool:
 
 def digest(run: Run) -> str:
     """All weights in a few characters."""
-    parts = [x.numpy().tobytes() for x in run.state.weights().values()]
-    return hashlib.sha256(b"".join(parts)).hexdigest()
+    return digest_of(run.state.weights())
+
+
+def digest_of(weights: Mapping[str, Tensor]) -> str:
+    """These weights in a few characters."""
+    return hashlib.sha256(b"".join(x.numpy().tobytes() for x in weights.values())).hexdigest()

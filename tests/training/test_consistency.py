@@ -14,8 +14,10 @@ from mtcli.layout import BOS, EOS, UNK, Batch
 from mtcli.model.seq2seq import Seq2Seq
 from mtcli.settings import TrainingSettings
 from mtcli.training.consistency import cut
+from mtcli.training.loop import train_step
 from mtcli.training.loss import batch_loss, training_loss
 from tests.laws import models
+from tests.training.test_loop import SETTINGS, fresh, group
 from tests.training.tiny import run, same_weights, wishes
 
 BATCH = Batch.of(models.sentences(1, [3, 1, 7, 4, 2, 9, 5]), models.sentences(2, [2, 8, 1, 5, 3, 6, 4]))
@@ -50,7 +52,7 @@ def test_without_noise_it_is_the_usual_loss(settings: TrainingSettings, model: S
 def test_r_drop_is_half_of_equation_4(model: Seq2Seq[Any]) -> None:
     model.train()
     torch.manual_seed(3)
-    found = training_loss(model, BATCH, R_DROP).total
+    found = training_loss(model, BATCH, R_DROP)
     torch.manual_seed(3)
     both, _ = log_probs(model, BATCH.above(BATCH))
     log_p, log_q = both.chunk(2)
@@ -61,18 +63,35 @@ def test_r_drop_is_half_of_equation_4(model: Seq2Seq[Any]) -> None:
     cross_entropies = -(smooth * log_p).sum() - (smooth * log_q).sum()
     divergences = divergence(log_p, log_q) + divergence(log_q, log_p)
     assert divergences > 0.1
-    torch.testing.assert_close(found, (cross_entropies + 5 / 2 * divergences) / 2)
+    torch.testing.assert_close(found.total, (cross_entropies + 5 / 2 * divergences) / 2)
+    torch.testing.assert_close(found.cross_entropy, cross_entropies.detach() / 2)
 
 
 def test_simcut_compares_with_a_batch_that_lacks_words(model: Seq2Seq[Any]) -> None:
     model.eval()
     torch.manual_seed(3)
-    found = training_loss(model, BATCH, SIMCUT).total
+    found = training_loss(model, BATCH, SIMCUT)
     torch.manual_seed(3)
     shortened = cut(BATCH, 0.2)
     assert not torch.equal(shortened.source, BATCH.source)
     (log_p, loss), (log_q, _) = log_probs(model, BATCH), log_probs(model, shortened)
-    torch.testing.assert_close(found, loss + 3 * divergence(log_p, log_q))
+    torch.testing.assert_close(found.total, loss + 3 * divergence(log_p, log_q))
+    torch.testing.assert_close(found.cross_entropy, loss.detach())
+
+
+@pytest.mark.parametrize("changes", [{"r_drop": 1000.0}, {"simcut": 1000.0, "simcut_rate": 0.3}])
+def test_what_a_step_tells_is_the_cross_entropy(changes: dict[str, Any]) -> None:
+    """Else a model that knows nothing yet would look worse than one that knows nothing: as if it had diverged."""
+    settings, state = SETTINGS.model_copy(update=changes), fresh(dropout=0.5)
+    batches = group([*range(7)])
+    state.model.train()
+    torch.manual_seed(3)
+    expected = training_loss(state.model, batches[0][0], settings)
+    torch.manual_seed(3)
+    told = train_step(state, batches, settings).loss
+    torch.testing.assert_close(told, expected.cross_entropy)
+    assert expected.total > 3 * told
+    assert not told.requires_grad
 
 
 def test_words_are_cut_as_often_as_asked_and_ends_never() -> None:

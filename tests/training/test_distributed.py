@@ -109,6 +109,29 @@ def test_a_gradient_that_is_not_finite_at_one_rank_is_skipped_by_all(studied: St
     assert [rank["poison"] for rank in studied.study] == [(False, 1)] * studied.world
 
 
+def test_memory_that_runs_out_at_one_rank_divides_the_batches_of_all(studied: Studied) -> None:
+    """Before any gradients are added: each rank throws its own away and begins anew, and the steps are the same."""
+    alone, first = work.steps(Ranks()), studied.study[0]["scarce"]
+    for index, rank in enumerate(studied.study):
+        found, own = rank["scarce"], work.SPLIT[index :: studied.world]
+        assert found["doublings"] == 1
+        assert identical(found["weights"], first["weights"])
+        torch.testing.assert_close(found["weights"], alone["weights"], rtol=1e-7, atol=1e-7)
+        assert found["losses"] == pytest.approx(alone["losses"], rel=1e-7)
+        assert found["rows"][: len(own)] == [len(rows) for rows in own], "at once"
+        assert set(found["rows"][len(own) :]) == {1}, "and then in halves"
+
+
+def test_all_ranks_go_back_together(studied: Studied) -> None:
+    for rank in studied.runs:
+        back = rank["back"]
+        assert back["ended"] == studied.runs[0]["whole"]
+        assert back["weights"] == studied.runs[0]["back"]["weights"]
+    assert studied.runs[0]["back"]["steps"] == [*range(1, 16), *range(6, 21)], "back to the checkpoint of step 5"
+    log = tiny.Trained(studied.folder / "back", Recorder(), None)  # type: ignore[arg-type]
+    assert [(event["step"], event["back_to"]) for event in log.events("rollback")] == [(16, 5)]
+
+
 def test_a_gradient_that_no_rank_has_stays_away(studied: Studied) -> None:
     """An optimizer lets a parameter without a gradient alone, but moves one whose gradient is 0."""
     world = studied.world

@@ -20,7 +20,7 @@ from mtcli.training.loop import Group, groups, train_step
 from mtcli.training.loss import batch_loss
 from mtcli.training.optimizer import adamw
 from mtcli.training.precision import Precision
-from mtcli.training.state import Progress, TrainState
+from mtcli.training.state import Progress, TrainState, Trend
 from tests.checkpoint.examples import identical
 from tests.laws import models
 
@@ -108,7 +108,9 @@ def test_clipping_bounds_the_norm_and_keeps_the_direction(clip: float) -> None:
 def test_a_step_moves_the_progress() -> None:
     state = fresh()
     metrics = train_step(state, group(*SPLIT), SETTINGS)
-    assert state.progress == Progress(step=1, place=Place(0, 4), tokens=2 * (sum(LENGTHS) + len(LENGTHS)))
+    tokens = sum(LENGTHS) + len(LENGTHS)
+    trend = Trend(total=metrics.loss.item(), tokens=tokens)
+    assert state.progress == Progress(step=1, place=Place(0, 4), tokens=2 * tokens, trend=trend)
     assert metrics.tokens == state.progress.tokens
     assert metrics.lr == SETTINGS.lr
     assert state.model.training
