@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn.functional import scaled_dot_product_attention
 
+from mtcli.kernels.attention import dot_product_attention
 from mtcli.kernels.causal_linear import precise
 from mtcli.layout import Attend, Rows
 from mtcli.model.attention.mechanism import Cache, Mechanism, Past
@@ -38,7 +38,7 @@ class FullAttention(Mechanism):
         if attend.causal and not position.changes_logits:
             # Padding stands at the end, so that no real query sees it; what padded queries see is never read.
             key, value = widen(key, query), widen(value, query)
-            return scaled_dot_product_attention(query, key, value, is_causal=True, dropout_p=dropout)
+            return dot_product_attention(query, key, value, causal=True, dropout=dropout)
         mask = attend.mask if attend.causal or not attend.keys.full else None
         offsets = attend.keys.positions - attend.queries.positions[:, None]
         return mix(query, key, value, mask, offsets, position, dropout)
@@ -67,7 +67,7 @@ class FullAttention(Mechanism):
         assert isinstance(memory, Cache)
         mask = None if rows.full else rows.valid[:, None, None, :]
         key, value = widen(memory.key, query), widen(memory.value, query)
-        return scaled_dot_product_attention(query, key, value, attn_mask=mask)
+        return dot_product_attention(query, key, value, mask)
 
     def weights(
         self, query: Float[Tensor, "b h q d"], key: Float[Tensor, "b g k d"], rows: Rows

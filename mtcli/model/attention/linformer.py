@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.functional import scaled_dot_product_attention
 
 from mtcli.errors import DataError
+from mtcli.kernels.attention import dot_product_attention
 from mtcli.layout import Attend, Rows
 from mtcli.model.attention.mechanism import Cache, Mechanism, Past
 from mtcli.model.attention.softmax import widen
@@ -79,4 +79,4 @@ class LinformerAttention(Mechanism):
         assert isinstance(memory, Cache)
         key, value = widen(memory.key, query), widen(memory.value, query)
         dropout = self.attention_dropout if self.training else 0.0
-        return scaled_dot_product_attention(query, key, value, dropout_p=dropout)
+        return dot_product_attention(query, key, value, dropout=dropout)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
-from torch.nn.functional import scaled_dot_product_attention
 
+from mtcli.kernels.attention import dot_product_attention
 from mtcli.kernels.dropout import dropout
 from mtcli.model.position import Position
 
@@ -33,7 +33,7 @@ def attend(
             # Autocast would round an fp32 bias itself, and the lowest number of fp32 to minus infinity.
             bias = bias.to(value.dtype)
             mask = bias if mask is None else limited(bias, mask)
-        return scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=dropout_p)
+        return dot_product_attention(query, key, value, mask, dropout=dropout_p)
     logits = query @ key.transpose(-1, -2) * query.shape[-1] ** -0.5
     if bias is not None:
         logits = logits + bias
