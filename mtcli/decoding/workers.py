@@ -23,6 +23,10 @@ Job = TypeVar("Job")
 Result = TypeVar("Result")
 
 
+SECONDS = 5
+"""To wait for the thread that looks after workers that are no more."""
+
+
 class Workers(Generic[Job, Result]):
     """`count` copies of this process, made at the first job, that see the model as it is then."""
 
@@ -50,9 +54,12 @@ class Workers(Generic[Job, Result]):
         """End the processes, and what they are still at."""
         if self.pool:
             workers = [*(self.pool._processes or {}).values()]  # Python 3.14 has kill_workers
+            manager: Any = self.pool._executor_manager_thread  # typeshed takes it for something else
             self.pool.shutdown(wait=False, cancel_futures=True)
             for worker in workers:
                 worker.kill()
+            if manager:  # else Python, when it ends, might wake it by a pipe that it is just closing
+                manager.join(SECONDS)
 
 
 class Inherited:
