@@ -77,9 +77,9 @@ class CountedBatches(Batches):
     sentences = 0
     padded = 0
 
-    def from_(self, place: Place) -> Iterator[tuple[Batch, Place]]:
+    def from_(self, place: Place, rank: int = 0, world: int = 1) -> Iterator[tuple[Batch, Place]]:
         """As the other batches."""
-        for batch, behind in super().from_(place):
+        for batch, behind in super().from_(place, rank, world):
             self.sentences += len(batch.source)
             self.padded += batch.source.numel() + batch.target_out.numel()
             yield batch, behind
