@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from mtcli.kernels.attention import dot_product_attention
 
@@ -47,14 +50,30 @@ def test_equals_the_formula(kind: str) -> None:
     np.testing.assert_allclose(found.numpy(), naive(*given, expected), rtol=1e-10)
 
 
+class Watch(TorchDispatchMode):
+    """Remembers in which precision attention and its gradients were computed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[tuple[str, torch.dtype]] = []
+
+    def __torch_dispatch__(self, function: Any, types: Any, given: Any = (), named: Any = None) -> Any:
+        if "scaled_dot_product" in str(function):
+            self.seen.append((str(function), given[0].dtype))
+        return function(*given, **(named or {}))
+
+
 @pytest.mark.parametrize("mask", [None, SEEN, torch.linspace(-2, 2, 25).view(1, 1, 5, 5).bfloat16()])
 def test_within_autocast_it_is_computed_in_fp32(mask: Tensor | None) -> None:
     rounded = [x.requires_grad_() for x in vectors(torch.bfloat16)]
-    with torch.autocast("cpu", torch.bfloat16):
-        found = dot_product_attention(*rounded, mask)
+    with Watch() as watch:
+        with torch.autocast("cpu", torch.bfloat16):
+            found = dot_product_attention(*rounded, mask)
+        gradients = torch.autograd.grad(found.sum(), rounded)
+    assert len(watch.seen) == 2, "forward and backward"
+    assert {dtype for _, dtype in watch.seen} == {torch.float32}
     wide = [x.detach().float().requires_grad_() for x in rounded]
     expected = dot_product_attention(*wide, mask)
     assert torch.equal(found, expected.bfloat16())
-    gradients = torch.autograd.grad(found.sum(), rounded)
     for ours, theirs in zip(gradients, torch.autograd.grad(expected.sum(), wide), strict=True):
         assert torch.equal(ours, theirs.bfloat16())
