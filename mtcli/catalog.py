@@ -52,6 +52,12 @@ ACTIVATION = {
 NORMALIZATION = {"layernorm": "torch.nn:LayerNorm", "rmsnorm": "mtcli.model.normalization:RMSNorm"}
 NORM = {"pre": "mtcli.model.residual:PreNorm", "post": "mtcli.model.residual:PostNorm"}
 OPTIMIZER = {"adamw": "mtcli.training.optimizer:adamw"}
+ENGINE = {
+    "auto": "mtcli.training.engine:eager",
+    "eager": "mtcli.training.engine:eager",
+    "compiled": "mtcli.training.compiled:compiled",
+    "graph": "mtcli.training.recorded:recorded",
+}
 SCHEDULE = {
     "inverse-sqrt": "mtcli.training.schedule:inverse_sqrt",
     "cosine": "mtcli.training.schedule:cosine",
@@ -92,6 +98,7 @@ TABLES = {
     "schedule": SCHEDULE,
     "decoding": DECODING,
     "utility": UTILITY,
+    "engine": ENGINE,
     "ensemble": ENSEMBLE,
     "metric": METRIC,
     "protocol": PROTOCOL,

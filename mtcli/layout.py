@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import ClassVar
 
 import torch
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Int, Shaped
 from torch import Tensor
 
 PAD, UNK, BOS, EOS = 0, 1, 2, 3
@@ -19,11 +20,24 @@ PAD, UNK, BOS, EOS = 0, 1, 2, 3
 
 
 @dataclass(frozen=True)
+class Places:
+    """The positions in their sentences of tokens that do not simply follow each other; all are below `end`."""
+
+    index: Int[Tensor, " t"]
+    end: int
+
+
+@dataclass(frozen=True)
 class Rows:
     """One sentence per row, starting at column 0 and padded at the end to `width` columns."""
 
-    lengths: Int[Tensor, " b"]
+    lengths: Int[Tensor, " n"]
     width: int
+
+    packed: ClassVar[bool] = False
+    """Whether sentences share a row."""
+    axis: ClassVar[int] = 0
+    """The dimension along which further sentences are added."""
 
     @cached_property
     def valid(self) -> Bool[Tensor, "b w"]:
@@ -35,15 +49,38 @@ class Rows:
         """The position of each column, counted from 0."""
         return torch.arange(self.width, device=self.lengths.device)
 
+    @property
+    def where(self) -> int | Places:
+        """The position of the first column, if those after it follow, or the positions of all."""
+        return 0
+
     @cached_property
     def full(self) -> bool:
         """Whether no row has padding."""
         return bool((self.lengths == self.width).all())
 
-    def part(self, rows: slice) -> Rows:
-        """Some of the rows, as wide as the longest of them."""
-        lengths = self.lengths[rows]
-        return Rows(lengths, int(lengths.max()))
+    @property
+    def sentences(self) -> int:
+        """How many there are."""
+        return len(self.lengths)
+
+    def seen_from(self, queries: Rows) -> Bool[Tensor, "b 1 #q k"]:
+        """Which of these tokens belong to the sentence of a query, whatever their order; with one for the heads."""
+        return self.valid[:, None, None, :]
+
+    def real(self, values: Shaped[Tensor, "bw *x"]) -> Shaped[Tensor, "r *x"]:
+        """Of what all columns of all rows have, one below the other, that which belongs to tokens."""
+        return values[self.valid.flatten()]
+
+    def part(self, sentences: slice) -> tuple[Rows, tuple[slice, slice]]:
+        """Some of the sentences, in rows as wide as the longest of them, and where in the tensor these are."""
+        lengths = self.lengths[sentences]
+        width = int(lengths.max())
+        return Rows(lengths, width), (sentences, slice(width))
+
+    def above(self, other: Rows) -> Rows:
+        """These rows, and below them others as wide."""
+        return Rows(torch.cat([self.lengths, other.lengths]), self.width)
 
     def to(self, device: torch.device) -> Rows:
         """The same rows on another device."""
@@ -61,7 +98,7 @@ class Attend:
     @cached_property
     def mask(self) -> Bool[Tensor, "b 1 q k"]:
         """The permission as a mask, with a dimension for the heads."""
-        allowed = self.keys.valid[:, None, None, :]
+        allowed = self.keys.seen_from(self.queries)
         if self.causal:
             earlier = self.keys.positions <= self.queries.positions[:, None]
             allowed = allowed & earlier
@@ -101,24 +138,32 @@ class Batch:
         return int(self.target_rows.lengths.sum())
 
     def above(self, other: Batch) -> Batch:
-        """The rows of this batch, and below them those of another whose sides are as wide."""
-        source_rows = Rows(torch.cat([self.source_rows.lengths, other.source_rows.lengths]), self.source_rows.width)
-        target_rows = Rows(torch.cat([self.target_rows.lengths, other.target_rows.lengths]), self.target_rows.width)
+        """The sentences of this batch, and then those of another whose sides are as wide."""
+        source_rows, target_rows = (
+            self.source_rows.above(other.source_rows),
+            self.target_rows.above(other.target_rows),
+        )
         sides = ((self.source, other.source), (self.target_in, other.target_in), (self.target_out, other.target_out))
-        source, target_in, target_out = (torch.cat(pair) for pair in sides)
+        source, target_in, target_out = (torch.cat(pair, self.source_rows.axis) for pair in sides)
         return Batch(source, source_rows, target_in, target_out, target_rows)
 
+    @property
+    def pairs(self) -> int:
+        """How many sentence pairs it has."""
+        return self.source_rows.sentences
+
     def parts(self, count: int) -> list[Batch]:
-        """Its rows, in order, in `count` batches of about as many, or one each if there are fewer."""
+        """Its pairs, in order, in `count` batches of about as many, or one each if there are fewer."""
         if count == 1:
             return [self]
-        size = -(-len(self.source) // count)
-        return [self.part(slice(start, start + size)) for start in range(0, len(self.source), size)]
+        pairs = self.pairs
+        size = -(-pairs // count)
+        return [self.part(slice(start, min(start + size, pairs))) for start in range(0, pairs, size)]
 
-    def part(self, rows: slice) -> Batch:
-        """The batch of some of its rows, without the columns that only the others need."""
-        source_rows, target_rows = self.source_rows.part(rows), self.target_rows.part(rows)
-        source, target = (rows, slice(source_rows.width)), (rows, slice(target_rows.width))
+    def part(self, pairs: slice) -> Batch:
+        """The batch of some of its pairs, without the columns that only the others need."""
+        source_rows, source = self.source_rows.part(pairs)
+        target_rows, target = self.target_rows.part(pairs)
         return Batch(self.source[source], source_rows, self.target_in[target], self.target_out[target], target_rows)
 
     def to(self, device: torch.device) -> Batch:

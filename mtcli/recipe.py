@@ -29,6 +29,7 @@ CATALOGUED = {
     "norm": "norm",
     "normalization": "normalization",
     "activation": "activation",
+    "engine": "engine",
     "optimizer": "optimizer",
     "schedule": "schedule",
     "decoding": "decoding",

@@ -142,6 +142,9 @@ class TrainingSettings(Section):
     precision: Literal["auto", "fp32", "bf16", "fp16"] = setting(
         "auto", "arithmetic of the forward and backward pass; auto: what is fastest here", "warn"
     )
+    engine: str = setting(
+        "auto", "how a step is computed: as it is written, with compiled blocks, or as one CUDA graph", "warn"
+    )
     optimizer: str = setting("adamw", "optimizer", "refuse")
     lr: float = setting(1e-3, "highest learning rate, reached after the warm-up", "warn", gt=0)
     beta1: float = setting(0.9, "decay of Adam's first moment", "warn", ge=0, lt=1)
@@ -192,6 +195,9 @@ class TrainingSettings(Section):
         word="auto",
         ge=1,
         le=2**31,
+    )
+    layout: Literal["auto", "padded", "packed"] = setting(
+        "auto", "how a batch lies in memory: a sentence in each row, or all of them end to end in one", "refuse"
     )
     split: int = setting(
         1, "parts of a batch computed one after the other, to save memory; 0: as few as fit", "warn", ge=0, le=65536

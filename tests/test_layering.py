@@ -18,6 +18,7 @@ FLOORS = [
     {"settings", "presets"},
     {"recipe"},
     {"layout", "device"},
+    {"packing"},
     {"kernels", "machine"},
     {"data", "model"},
     {"decoding", "checkpoint"},

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain, islice, pairwise
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -27,26 +28,48 @@ class Place:
     index: int = 0
 
 
+class Form(Protocol):
+    """How pairs become batches."""
+
+    def batches(self, corpus: Encoded, pairs: Indices) -> Iterator[Indices]:
+        """The pairs of each batch, of pairs in random order."""
+
+    def assemble(self, corpus: Encoded, pairs: Indices) -> Batch:
+        """The batch of these pairs."""
+
+
+@dataclass(frozen=True)
+class Padded:
+    """Pairs of similar length together, a sentence in each row."""
+
+    max_tokens: int
+    """Rows times the longest side with EOS, padding included; a pair longer than that is a batch of its own."""
+
+    def batches(self, corpus: Encoded, pairs: Indices) -> Iterator[Indices]:
+        """The pairs of each batch."""
+        return cut(corpus, by_length(corpus, pairs), self.max_tokens)
+
+    def assemble(self, corpus: Encoded, pairs: Indices) -> Batch:
+        """The batch of these pairs."""
+        return assemble(corpus, pairs)
+
+
 class Batches:
-    """The batches of every epoch: each pair once, shuffled, with pairs of similar length together."""
+    """The batches of every epoch: each pair once, shuffled."""
 
-    def __init__(self, corpus: Encoded, max_tokens: int, seed: int) -> None:
-        """Prepare batches of at most `max_tokens`: rows times the longest side with EOS, padding included.
-
-        A pair that is longer than that is a batch of its own.
-        """
+    def __init__(self, corpus: Encoded, max_tokens: int, seed: int, form: Form | None = None) -> None:
+        """Prepare batches of about `max_tokens` of the longer side, padded if no other form is given."""
         self.corpus = corpus
         self.max_tokens = max_tokens
         self.seed = seed
+        self.form = form or Padded(max_tokens)
 
     def epoch(self, number: int) -> list[Indices]:
         """The pairs of each batch of an epoch; they depend on the seed, the number and the lengths only."""
         generator = np.random.default_rng([self.seed, number])
         order = generator.permutation(len(self.corpus))
         batches = [
-            batch
-            for pool in np.array_split(order, self._pools())
-            for batch in cut(self.corpus, by_length(self.corpus, pool), self.max_tokens)
+            batch for pool in np.array_split(order, self._pools()) for batch in self.form.batches(self.corpus, pool)
         ]
         return [batches[index] for index in generator.permutation(len(batches))]
 
@@ -62,7 +85,7 @@ class Batches:
         stream = self._planned(place)
         while True:
             turn = list(islice(stream, world))
-            yield assemble(*turn[rank][0]), turn[-1][1]
+            yield self.form.assemble(*turn[rank][0]), turn[-1][1]
 
     def _planned(self, place: Place) -> Iterator[tuple[tuple[Encoded, Indices], Place]]:
         """The batches from `place` on, as pairs of a corpus, each with the place behind it."""

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from mtcli.data.batches import Batches, Indices, by_length, cut, longer
+from mtcli.data.batches import Batches, Form, Indices, Padded, longer
 from mtcli.data.encoded import Encoded, Sentences
+from mtcli.data.packing import Packing
 from mtcli.data.subwords import Cutter, keys_of
 from mtcli.data.tokenizer import Tokenizer
 from mtcli.settings import Recipe, TrainingSettings
@@ -18,10 +19,18 @@ SAMPLE = 1000
 
 def batches_of(corpus: Encoded, tokenizer: Tokenizer, recipe: Recipe) -> Batches:
     """A training corpus in batches, cut into pieces anew in every epoch if the recipe asks for it."""
-    training = recipe.training
+    training, form = recipe.training, form_of(corpus, recipe)
     if training.bpe_dropout or training.unigram_temperature:
-        return Resegmented(corpus, tokenizer, training, recipe.data.max_length)
-    return Batches(corpus, training.max_tokens, training.seed)
+        return Resegmented(corpus, tokenizer, training, recipe.data.max_length, form)
+    return Batches(corpus, training.max_tokens, training.seed, form)
+
+
+def form_of(corpus: Encoded, recipe: Recipe) -> Form:
+    """How a recipe lays out its batches."""
+    max_tokens = recipe.training.max_tokens
+    if recipe.training.layout == "packed":
+        return Packing.of(corpus, max_tokens, recipe.data.max_length + 1)
+    return Padded(max_tokens)
 
 
 class Resegmented(Batches):
@@ -31,9 +40,16 @@ class Resegmented(Batches):
     that goes on in its midst makes what comes before again, because lengths decide which pairs a batch has.
     """
 
-    def __init__(self, corpus: Encoded, tokenizer: Tokenizer, settings: TrainingSettings, max_length: int) -> None:
+    def __init__(
+        self,
+        corpus: Encoded,
+        tokenizer: Tokenizer,
+        settings: TrainingSettings,
+        max_length: int,
+        form: Form | None = None,
+    ) -> None:
         """Cut those sides whose kind of tokenizer the settings speak of; sides that would get too long stay."""
-        super().__init__(corpus, settings.max_tokens, settings.seed)
+        super().__init__(corpus, settings.max_tokens, settings.seed, form)
         models = [*tokenizer.files().values()]
         self.cutters = (Cutter.of(models[0], settings), Cutter.of(models[-1], settings))
         self.max_length = max_length
@@ -44,7 +60,7 @@ class Resegmented(Batches):
         order = generator.permutation(len(self.corpus))
         for pool in np.array_split(order, self._pools()):
             corpus = self.drawn(number, pool)
-            batches = list(cut(corpus, by_length(corpus, np.arange(len(pool))), self.max_tokens))
+            batches = list(self.form.batches(corpus, np.arange(len(pool))))
             for index in generator.permutation(len(batches)):
                 yield corpus, batches[index]
 

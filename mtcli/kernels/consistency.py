@@ -16,6 +16,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from mtcli.kernels.cross_entropy import CHUNK, compute_dtype, wide
+from mtcli.layout import PAD
 
 Sums = tuple[Float[Tensor, ""], Float[Tensor, ""]]
 """A whole loss, and the cross-entropies in it by themselves, which have no gradient."""
@@ -46,7 +47,10 @@ def consistent_cross_entropy(
     smoothing: float,
     shares: Shares,
 ) -> Sums:
-    """The summed loss of `n` tokens, in nats; its gradients reach both readouts, through the divergences too."""
+    """The summed loss of `n` tokens, in nats, but those whose target is `PAD`, which have none.
+
+    Its gradients reach both readouts, through the divergences too.
+    """
     if (
         not torch.is_grad_enabled()
     ):  # inside `forward` it never is: there, only inputs say whether they want gradients
@@ -65,6 +69,8 @@ def plain_consistent_cross_entropy(
 ) -> Sums:
     """The same sums by PyTorch's own operators, all logits at once."""
     log_p, log_q = ((logits.to(wide(logits.dtype))).log_softmax(-1) for logits in (one @ weight.T, other @ weight.T))
+    real = target != PAD
+    log_p, log_q, target = log_p[real], log_q[real], target[real]
     losses = [F.cross_entropy(x, target, label_smoothing=smoothing, reduction="sum") for x in (log_p, log_q)]
     forth = F.kl_div(log_q, log_p, reduction="sum", log_target=True)
     back = F.kl_div(log_p, log_q, reduction="sum", log_target=True)
@@ -102,10 +108,11 @@ class TwoReadouts(torch.autograd.Function):
                 sums += losses + rest
                 if grad_weight is None:
                     continue
+                real = target[part, None] != PAD
                 for state, grad, by_readout in zip(states, (by_one, by_other), grads, strict=True):
                     by_logits = grad.to(dtype)
-                    by_readout[part] = by_logits @ matrix
-                    grad_weight.add_(by_logits.T @ state)
+                    by_readout[part] = (by_logits @ matrix) * real
+                    grad_weight.add_(by_logits.T @ (state * real))
         ctx.save_for_backward(*grads, grad_weight)
         total, entropy = sums.unbind()
         ctx.mark_non_differentiable(entropy)
@@ -135,12 +142,13 @@ def side(
     own: Distribution, other: Distribution, target: Int[Tensor, "n 1"], smoothing: float, shares: Shares
 ) -> tuple[Float[Tensor, " 2"], Float[Tensor, "n v"]]:
     """What one readout adds to the loss and to the cross-entropies in it; the gradient of the loss by its logits."""
-    gap = own.log_probs - other.log_probs
+    gap, real = own.log_probs - other.log_probs, target != PAD
     apart = (own.probs * gap).sum(1, keepdim=True)
-    hit = own.log_probs.gather(1, target).sum()
-    entropy = (smoothing - 1) * hit - (smoothing * own.log_probs.mean(1).sum() if smoothing else 0.0)
+    hit = (own.log_probs.gather(1, target) * real).sum()
+    spread = (own.log_probs.mean(1, keepdim=True) * real).sum() if smoothing else 0.0
+    entropy = (smoothing - 1) * hit - smoothing * spread
     grad = gap.sub_(apart).mul_(shares.forth).add_(shares.one + shares.back).mul_(own.probs)
     grad.sub_(other.probs, alpha=shares.back).sub_(shares.one * smoothing / grad.shape[1])
     grad.scatter_add_(1, target, torch.full_like(apart, shares.one * (smoothing - 1)))
     entropy = shares.one * entropy
-    return torch.stack([entropy + shares.forth * apart.sum(), entropy]), grad
+    return torch.stack([entropy + shares.forth * (apart * real).sum(), entropy]), grad

@@ -16,6 +16,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
+from mtcli.layout import PAD
+
 CHUNK = {"cpu": 256, "cuda": 8192, "mps": 2048}
 """Tokens whose logits exist at once: on a CPU those fit in the second-level cache; a GPU wants large products."""
 
@@ -23,7 +25,10 @@ CHUNK = {"cpu": 256, "cuda": 8192, "mps": 2048}
 def smoothed_cross_entropy(
     hidden: Float[Tensor, "n m"], weight: Float[Tensor, "v m"], target: Int[Tensor, " n"], smoothing: float
 ) -> Float[Tensor, ""]:
-    """The summed loss of `n` tokens, in nats; softmax and sum are in fp32 or wider, whatever the products are."""
+    """The summed loss of `n` tokens, in nats; those whose target is `PAD` have none, and no gradient.
+
+    Softmax and sum are in fp32 or wider, whatever the products are.
+    """
     # Inside `forward` gradients are always disabled: whether anybody wants them can only be asked here.
     learning = torch.is_grad_enabled()
     total: Tensor = LinearCrossEntropy.apply(hidden, weight, target, smoothing, learning)  # type: ignore[no-untyped-call]
@@ -35,7 +40,8 @@ def plain_smoothed_cross_entropy(
 ) -> Float[Tensor, ""]:
     """The same sum by PyTorch's own operators, all logits at once."""
     logits = F.linear(hidden, weight)
-    return F.cross_entropy(logits.to(wide(logits.dtype)), target, label_smoothing=smoothing, reduction="sum")
+    logits = logits.to(wide(logits.dtype))
+    return F.cross_entropy(logits, target, ignore_index=PAD, label_smoothing=smoothing, reduction="sum")
 
 
 class LinearCrossEntropy(torch.autograd.Function):
@@ -46,6 +52,7 @@ class LinearCrossEntropy(torch.autograd.Function):
         """The summed loss."""
         dtype = compute_dtype(hidden)
         states, matrix = hidden.to(dtype), weight.to(dtype)
+        counted = (target != PAD)[:, None]
         total = torch.zeros((), dtype=wide(dtype), device=hidden.device)
         grad_hidden = torch.empty_like(hidden) if learning and ctx.needs_input_grad[0] else None
         grad_weight = torch.zeros_like(weight) if learning and ctx.needs_input_grad[1] else None
@@ -53,22 +60,22 @@ class LinearCrossEntropy(torch.autograd.Function):
         with torch.autocast(hidden.device.type, enabled=False):
             for begin in range(0, len(target), size):
                 part = slice(begin, begin + size)
-                logits = (states[part] @ matrix.T).to(total.dtype)
+                logits, real = (states[part] @ matrix.T).to(total.dtype), counted[part]
                 hit = logits.gather(1, target[part, None])
-                uniform = smoothing * logits.mean(1).sum() if smoothing else 0.0
+                uniform = smoothing * (logits.mean(1, keepdim=True) * real).sum() if smoothing else 0.0
                 # In place from here on: one exponential, and no second tensor of this size.
                 top = logits.amax(1, keepdim=True)
                 mass = logits.sub_(top).exp_().sum(1, keepdim=True)
-                total += (top + mass.log() - (1 - smoothing) * hit).sum() - uniform
+                total += ((top + mass.log() - (1 - smoothing) * hit) * real).sum() - uniform
                 if grad_hidden is None and grad_weight is None:
                     continue
                 grad = logits.div_(mass).sub_(smoothing / len(weight))
                 grad.scatter_add_(1, target[part, None], torch.full_like(hit, smoothing - 1))
                 grad = grad.to(dtype)
                 if grad_hidden is not None:
-                    grad_hidden[part] = grad @ matrix
+                    grad_hidden[part] = (grad @ matrix) * real
                 if grad_weight is not None:
-                    grad_weight.add_(grad.T @ states[part])
+                    grad_weight.add_(grad.T @ (states[part] * real))
         ctx.save_for_backward(grad_hidden, grad_weight)
         return total
 

@@ -45,6 +45,11 @@ def supports_attention(settings: ModelSettings) -> bool:
     return plan_of(settings).supports_attention(settings)
 
 
+def unpackable(settings: ModelSettings) -> list[str]:
+    """Why sentences cannot share a row of such a model's input; empty if they can."""
+    return [*plan_of(settings).unpackable(settings)]
+
+
 def plan_of(settings: ModelSettings) -> type[Plan]:
     """How models of this architecture are put together."""
     plan: type[Plan] = catalog.load("architecture", settings.architecture)

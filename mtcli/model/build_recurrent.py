@@ -60,6 +60,11 @@ class RecurrentPlan(Plan):
         return decoder_kind(settings).score is not None
 
     @classmethod
+    def unpackable(cls, settings: ModelSettings) -> Iterator[str]:
+        """Cells know no other end of a sentence than that of its row."""
+        yield "a recurrent model would read on from one sentence into the next"
+
+    @classmethod
     def assemble(cls, settings: ModelSettings, source_size: int, target_size: int) -> Recurrent:
         """Every part of a recurrent model, put together."""
         source_table, target_table, output = tables(settings, source_size, target_size)

@@ -60,6 +60,17 @@ class TransformerPlan(Plan):
         return mechanism(settings, "cross_attention").supports_weights
 
     @classmethod
+    def unpackable(cls, settings: ModelSettings) -> Iterator[str]:
+        """Fast attention over sentences of several lengths has neither a bias nor dropout."""
+        for name in dict.fromkeys(getattr(settings, place) for place in PLACES):
+            if not catalog.load("attention", name).supports_packed:
+                yield f"{name} attention cannot tell sentences apart"
+        if positions(settings).changes_logits:
+            yield f"positions {settings.positions!r} change attention logits"
+        if settings.attention_dropout:
+            yield "attention weights are dropped (--attention-dropout)"
+
+    @classmethod
     def assemble(cls, settings: ModelSettings, source_size: int, target_size: int) -> Transformer:
         """Every part of a Transformer, put together."""
         source_table, target_table, output = tables(settings, source_size, target_size)

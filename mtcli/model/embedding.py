@@ -5,6 +5,7 @@ from __future__ import annotations
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from mtcli.layout import Places
 from mtcli.model.dropout import Dropout, WordDropout
 from mtcli.model.position import Position
 from mtcli.settings import ModelSettings
@@ -20,10 +21,10 @@ class Embedding(nn.Module):
         self.dropout = Dropout(dropout)
         self.word_dropout = WordDropout(word_dropout)
 
-    def forward(self, tokens: Int[Tensor, "b t"], first: int = 0) -> Float[Tensor, "b t m"]:
-        """The vectors of tokens that stand at positions `first`, `first + 1`, ..."""
+    def forward(self, tokens: Int[Tensor, "b t"], where: int | Places = 0) -> Float[Tensor, "b t m"]:
+        """The vectors of tokens that stand at positions `where`, `where + 1`, ..., or at the places in it."""
         vectors = self.word_dropout(self.table(tokens) * self.table.embedding_dim**0.5, tokens)
-        placed: Tensor = self.dropout(self.position.embed(vectors, first))
+        placed: Tensor = self.dropout(self.position.embed(vectors, where))
         return placed
 
 

@@ -34,5 +34,10 @@ class Plan(ABC):
 
     @classmethod
     @abstractmethod
+    def unpackable(cls, settings: ModelSettings) -> Iterator[str]:
+        """Why sentences cannot share a row of the model's input; asked as `choices` is."""
+
+    @classmethod
+    @abstractmethod
     def assemble(cls, settings: ModelSettings, source_size: int, target_size: int) -> Seq2Seq[Any]:
         """The model for vocabularies of these sizes."""

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from mtcli.layout import Places
 from mtcli.model.choice import Choice
 from mtcli.settings import ModelSettings
 
@@ -17,7 +18,8 @@ from mtcli.settings import ModelSettings
 class Position(Choice, nn.Module):
     """No positional encoding, and the hooks through which one enters: embeddings, queries and keys, logits, values.
 
-    An offset is key position minus query position. Between heads and queries there may be further dimensions, `*n`.
+    Tokens stand at positions `where`, `where + 1`, ..., or, of several sentences end to end, at the places in it. An
+    offset is key position minus query position. Between heads and queries there may be further dimensions, `*n`.
     """
 
     shared: ClassVar[bool] = True
@@ -39,12 +41,12 @@ class Position(Choice, nn.Module):
         """Why these settings allow no such encoding."""
         yield from ()
 
-    def embed(self, x: Float[Tensor, "b t m"], first: int) -> Float[Tensor, "b t m"]:
-        """Change token embeddings that stand at positions `first`, `first + 1`, ..."""
+    def embed(self, x: Float[Tensor, "b t m"], where: int | Places) -> Float[Tensor, "b t m"]:
+        """Change token embeddings that stand there."""
         return x
 
-    def rotate(self, x: Float[Tensor, "b h t d"], first: int) -> Float[Tensor, "b h t d"]:
-        """Change queries or keys that stand at positions `first`, `first + 1`, ..."""
+    def rotate(self, x: Float[Tensor, "b h t d"], where: int | Places) -> Float[Tensor, "b h t d"]:
+        """Change queries or keys that stand there."""
         return x
 
     def bias(
@@ -71,12 +73,22 @@ class Sinusoidal(Position):
         self.model_dim = model_dim
         self.register_buffer("table", sinusoids(512, model_dim), persistent=False)
 
-    def embed(self, x: Float[Tensor, "b t m"], first: int) -> Float[Tensor, "b t m"]:
+    def embed(self, x: Float[Tensor, "b t m"], where: int | Places) -> Float[Tensor, "b t m"]:
         """Add the waves; the table grows when a sentence is longer than any before."""
-        last = first + x.shape[1]
+        last = end(where, x.shape[1])
         if last > len(self.table):
             self.table = sinusoids(2 * last, self.model_dim).to(self.table.device)
-        return x + self.table[first:last].to(x.dtype)
+        return x + looked_up(self.table, where, x.shape[1]).to(x.dtype)
+
+
+def end(where: int | Places, count: int) -> int:
+    """All positions of `count` tokens are below it."""
+    return where.end if isinstance(where, Places) else where + count
+
+
+def looked_up(table: Float[Tensor, "p *x"], where: int | Places, count: int) -> Float[Tensor, "t *x"]:
+    """What a table has for the positions of `count` tokens."""
+    return table[where.index] if isinstance(where, Places) else table[where : where + count]
 
 
 def sinusoids(length: int, dim: int) -> Float[Tensor, "t m"]:

@@ -34,12 +34,13 @@ class Transformer(Seq2Seq["TransformerState"]):
 
     def encode(self, source: Int[Tensor, "b s"], rows: Rows) -> Memory:
         """Read the source."""
-        return Memory(self.encoder(self.source(source), rows), rows)
+        return Memory(self.encoder(self.source(source, rows.where), rows), rows)
 
     def readout(self, batch: Batch) -> Float[Tensor, "b t m"]:
         """The vectors from which `output` predicts each target token, given all target tokens before it."""
         memory = self.encode(batch.source, batch.source_rows)
-        vectors: Tensor = self.decoder(self.target(batch.target_in), batch.target_rows, memory)
+        target = self.target(batch.target_in, batch.target_rows.where)
+        vectors: Tensor = self.decoder(target, batch.target_rows, memory)
         return vectors
 
     @property
@@ -61,7 +62,7 @@ class Transformer(Seq2Seq["TransformerState"]):
         self, tokens: Int[Tensor, " n"], state: TransformerState
     ) -> tuple[Float[Tensor, "n v"], TransformerState]:
         """Feed one token to each row; return the logits of the next tokens and the state after it."""
-        x = self.target(tokens[:, None], first=state.length)
+        x = self.target(tokens[:, None], state.length)
         x, state = self.decoder.step(x, state)
         return self.output(x[:, 0]), state
 

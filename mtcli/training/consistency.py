@@ -41,9 +41,9 @@ def simcut_loss(model: Seq2Seq[Any], batch: Batch, smoothing: float, alpha: floa
 
 def twice(model: Seq2Seq[Any], batch: Batch, again: Batch, smoothing: float, shares: Shares) -> Sums:
     """The summed loss of a batch, read once as it is, and once as `again`, and the cross-entropy in it."""
-    real = batch.target_rows.valid
-    one, other = (half[real] for half in model.readout(batch.above(again)).chunk(2))
-    return consistent_cross_entropy(one, other, model.output.weight, batch.target_out[real], smoothing, shares)
+    halves = model.readout(batch.above(again)).flatten(0, 1).chunk(2)
+    one, other, target = map(batch.target_rows.real, (*halves, batch.target_out.flatten()))
+    return consistent_cross_entropy(one, other, model.output.weight, target, smoothing, shares)
 
 
 def cut(batch: Batch, rate: float) -> Batch:

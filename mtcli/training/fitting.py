@@ -19,7 +19,7 @@ from mtcli.layout import UNK, Batch
 from mtcli.machine import free_memory
 from mtcli.settings import Recipe, TrainingSettings
 from mtcli.training.consistency import passes
-from mtcli.training.loop import gradients
+from mtcli.training.engine import gradients
 from mtcli.training.loss import training_loss
 from mtcli.training.memory import attempted
 from mtcli.training.observer import Observer
@@ -65,7 +65,7 @@ def fewest_parts(state: TrainState, batch: Batch, settings: TrainingSettings) ->
     if state.device.type == "cpu":
         parts = parts_for_processor(state, batch, settings)
     while not fits(state, batch.parts(parts)[0], settings):
-        if parts >= len(batch.source):
+        if parts >= batch.pairs:
             length = batch.source_rows.width
             raise ResourceError(
                 f"there is not enough memory to train on a pair of {length:,} tokens on each side",
@@ -95,7 +95,7 @@ def reserved(device: torch.device) -> int:
 
 def parts_for_processor(state: TrainState, batch: Batch, settings: TrainingSettings) -> int:
     """The smallest power of two with parts that are not too large, and that leave memory to others."""
-    rows, free, tokens = len(batch.source), free_memory(), passes(settings) * batch.source_rows.width
+    rows, free, tokens = batch.pairs, free_memory(), passes(settings) * batch.source_rows.width
     fixed, each = bytes_held(state, batch, settings)
     share = SHARE / state.ranks.world  # ranks without a GPU share one memory
     parts = 1

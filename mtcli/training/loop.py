@@ -1,4 +1,4 @@
-"""The training loop: the batches of a step, their gradients, an update, and what a run does around its steps."""
+"""The training loop: the batches of a step, what an engine makes of them, and what a run does around its steps."""
 
 from __future__ import annotations
 
@@ -6,15 +6,12 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 
-from torch import Tensor
-
 from mtcli.data.batches import Place
 from mtcli.layout import Batch
 from mtcli.settings import TrainingSettings
 from mtcli.training.companions import Batches, Keeper
 from mtcli.training.divergence import notice
-from mtcli.training.loss import training_loss
-from mtcli.training.memory import parts_of, within_memory
+from mtcli.training.engine import Eager, Engine
 from mtcli.training.meter import StepMetrics
 from mtcli.training.schedule import learning_rate
 from mtcli.training.state import TrainState
@@ -23,13 +20,15 @@ Group = list[tuple[Batch, Place]]
 """The batches of one optimizer step, each with the place in the data after it."""
 
 
-def fit(state: TrainState, batches: Batches, settings: TrainingSettings, run: Keeper) -> None:
+def fit(
+    state: TrainState, batches: Batches, settings: TrainingSettings, run: Keeper, engine: Engine | None = None
+) -> None:
     """Train until the run is finished or interrupted; each rank takes its turns of the same batches."""
     if run.finished():
         return
-    ranks = state.ranks
+    ranks, engine = state.ranks, engine or Eager()
     for group in groups(batches.from_(state.progress.place, ranks.rank, ranks.world), settings.accumulate):
-        run.report(train_step(state, group, settings))
+        run.report(train_step(state, group, settings, engine))
         if state.progress.step % settings.validate_every == 0 or run.finished():
             run.validate()
         ended = run.interrupted or run.finished()
@@ -46,17 +45,19 @@ def groups(batches: Iterable[tuple[Batch, Place]], size: int) -> Iterator[Group]
         yield group
 
 
-def train_step(state: TrainState, group: Group, settings: TrainingSettings) -> StepMetrics:
+def train_step(
+    state: TrainState, group: Group, settings: TrainingSettings, engine: Engine | None = None
+) -> StepMetrics:
     """One optimizer step on the batches that all ranks have in their groups, each token counting the same."""
     progress, ranks = state.progress, state.ranks
     batches = [batch for batch, _ in group]
     target_tokens, tokens = ranks.sum(*counted(batches))
     state.model.train()
     ranks.seed(settings.seed, progress.step)
-    loss = within_memory(state, batches, settings.split, lambda: gradients(state, batches, settings, target_tokens))
-    loss = ranks.add(state.model.parameters(), loss)
     lr = learning_rate(progress.step + 1, settings) * 0.5**progress.rate_halvings
-    norm = update(state, lr, settings.clip)
+    loss, norm = (engine or Eager())(state, batches, settings, target_tokens, lr)
+    if state.average and math.isfinite(norm):
+        state.average.move()
     progress.step += 1
     progress.place = group[-1][1]
     progress.tokens += tokens
@@ -69,25 +70,3 @@ def counted(batches: Sequence[Batch]) -> tuple[int, int]:
     """How many target tokens they have, and how many tokens of both sides."""
     target = sum(batch.target_tokens for batch in batches)
     return target, target + sum(batch.source_tokens for batch in batches)
-
-
-def gradients(state: TrainState, batches: Sequence[Batch], settings: TrainingSettings, tokens: int) -> Tensor:
-    """Add the gradients of what is minimised, divided by `tokens`; return the cross-entropy of all batches, a sum."""
-    entropies = []
-    for batch in batches:
-        for part in batch.parts(parts_of(state, settings.split)):
-            with state.precision.autocast():
-                loss = training_loss(state.model, part.to(state.device), settings)
-            state.precision.backward(loss.total / tokens)
-            entropies.append(loss.cross_entropy)
-    return sum(entropies[1:], start=entropies[0])
-
-
-def update(state: TrainState, lr: float, clip: float) -> float:
-    """Let the optimizer take its step, unless a gradient is not finite; return their norm before clipping."""
-    for parameters in state.optimizer.param_groups:
-        parameters["lr"] = lr
-    norm = state.precision.update(state.model, state.optimizer, clip)
-    if state.average and math.isfinite(norm):
-        state.average.move()
-    return norm

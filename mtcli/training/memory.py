@@ -58,7 +58,7 @@ def within_memory(state: TrainState, batches: Sequence[Batch], split: int, compu
 def refuse_hopeless(state: TrainState, batches: Sequence[Batch], split: int) -> None:
     """Raise `ResourceError` if memory that ran out will not suffice for more parts either."""
     parts = parts_of(state, split)
-    divisible = parts < max(len(batch.source) for batch in batches)
+    divisible = parts < max(batch.pairs for batch in batches)
     if divisible and state.progress.split_doublings < DOUBLINGS:
         return
     source = max(batch.source_rows.width for batch in batches)

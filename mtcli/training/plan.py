@@ -15,7 +15,7 @@ from mtcli.data.tokenizer import Tokenizer
 from mtcli.decoding.contradiction import refuse_impossible as refuse_impossible_search
 from mtcli.device import choose_device, choose_precision, use_processor
 from mtcli.errors import UsageError
-from mtcli.model.build import longest, refuse_impossible, supports_attention
+from mtcli.model.build import longest, refuse_impossible, supports_attention, unpackable
 from mtcli.recipe import flag
 from mtcli.settings import Recipe
 from mtcli.training.observer import Observer
@@ -26,6 +26,7 @@ RESOLVED_AT_START: dict[str, Any] = {
     "precision": "auto",
     "decay_steps": 0,
     "max_tokens": "auto",
+    "layout": "auto",
     "split": 0,
 }
 """Values that ask the first start to choose; on resume they mean what was chosen then."""
@@ -48,6 +49,7 @@ def settle(request: Request, directory: Path, observer: Observer) -> Recipe:
         recipe = continued(request, directory, observer)
         refuse_undecodable(recipe)
         refuse_two_losses(recipe)
+        refuse_unrecordable(recipe)
         warn_of_standstill(recipe, observer)
         use_processor(recipe.training.threads)
         return with_precision(recipe)
@@ -74,7 +76,9 @@ def begun(request: Request, observer: Observer) -> Recipe:
     use_processor(plan.training.threads)
     precision = with_precision(plan).training.precision
     pairs = count(plan) if plan.preset == "auto" else None
-    recipe = with_schedule(recipes.resolve(request.file, request.typed, pairs))
+    recipe = with_layout(with_schedule(recipes.resolve(request.file, request.typed, pairs)))
+    refuse_unpackable(recipe)
+    refuse_unrecordable(recipe)
     refuse_impossible(recipe.model, recipe.tokenizer.joint)
     refuse_unplaceable(recipe)
     refuse_uncuttable(recipe)
@@ -156,6 +160,33 @@ def refuse_uncuttable(recipe: Recipe) -> None:
             )
 
 
+def refuse_unpackable(recipe: Recipe) -> None:
+    """Raise `UsageError` if sentences are to share rows that this model cannot read."""
+    reasons = unpackable(recipe.model)
+    if recipe.training.layout == "packed" and reasons:
+        raise UsageError(
+            "batches of this model cannot be packed", *(f"- {reason}" for reason in reasons), "give --layout padded"
+        )
+
+
+def refuse_unrecordable(recipe: Recipe) -> None:
+    """Raise `UsageError` if steps are to be recorded that a recording cannot hold."""
+    training = recipe.training
+    if training.engine != "graph":
+        return
+    reasons = {
+        "CUDA graphs need a CUDA device": choose_device(training.device).type != "cuda",
+        "batches must have one shape (--layout packed), and this run began with others": training.layout != "packed",
+        "fp16 asks the device in each step whether its gradients were finite": training.precision == "fp16",
+        "which blocks are skipped (--layer-dropout) is decided anew in each step": recipe.model.layer_dropout > 0,
+    }
+    if any(reasons.values()):
+        raise UsageError(
+            "the steps of this run cannot be recorded (--engine graph)",
+            *(f"- {reason}" for reason, holds in reasons.items() if holds),
+        )
+
+
 def count(plan: Recipe) -> int:
     """The number of usable training pairs; the preset `auto` chooses the model's size by it."""
     data, account = plan.data, Account()
@@ -173,6 +204,14 @@ def with_schedule(recipe: Recipe) -> Recipe:
             f"--schedule {training.schedule} has to know when it ends", "give --max-steps or --decay-steps"
         )
     return replaced(recipe, decay_steps=training.max_steps)
+
+
+def with_layout(recipe: Recipe) -> Recipe:
+    """The recipe with the layout of its batches, which decides what is learnt in which order."""
+    training = recipe.training
+    if training.layout != "auto":
+        return recipe
+    return replaced(recipe, layout="packed" if training.engine == "graph" else "padded")
 
 
 def warn_of_standstill(recipe: Recipe, observer: Observer) -> None:

@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -30,17 +31,22 @@ class Precision:
 
     def update(self, model: nn.Module, optimizer: Optimizer, clip: float) -> float:
         """Take one optimizer step unless a gradient is not finite; return their norm before clipping."""
-        self.scaler.unscale_(optimizer)
-        parameters = [p for p in model.parameters() if p.grad is not None]
-        norm = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
-        if clip:
-            nn.utils.clip_grads_with_norm_(parameters, clip, norm)
+        norm = self.clipped(model, optimizer, clip)
         finite = bool(norm.isfinite())
         if finite:
             self.scaler.step(optimizer)
         self.scaler.update()
         optimizer.zero_grad(set_to_none=True)
         return norm.item()
+
+    def clipped(self, model: nn.Module, optimizer: Optimizer, clip: float) -> Float[Tensor, ""]:
+        """Clip the gradients, after undoing their scale; return their norm before."""
+        self.scaler.unscale_(optimizer)
+        parameters = [p for p in model.parameters() if p.grad is not None]
+        norm = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
+        if clip:
+            nn.utils.clip_grads_with_norm_(parameters, clip, norm)
+        return norm
 
     @property
     def searching(self) -> bool:

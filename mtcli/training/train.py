@@ -16,6 +16,7 @@ from mtcli import catalog
 from mtcli import recipe as recipes
 from mtcli.checkpoint import durable, lock, steps
 from mtcli.checkpoint.store import Checkpoint
+from mtcli.data.ahead import Ahead
 from mtcli.data.batches import Batches
 from mtcli.data.resegmented import batches_of
 from mtcli.errors import InterruptedRun, ResourceError
@@ -23,6 +24,7 @@ from mtcli.model.build import build
 from mtcli.settings import Recipe
 from mtcli.training.divergence import SetbackError
 from mtcli.training.ema import Average
+from mtcli.training.engine import engine_of
 from mtcli.training.fitting import fitted
 from mtcli.training.loop import fit
 from mtcli.training.material import Vocabulary, gather
@@ -135,9 +137,11 @@ def refuse_full_disk(state: TrainState, recipe: Recipe, directory: Path) -> None
 
 def ended(run: Run, batches: Batches, fresh: Callable[[], TrainState]) -> Outcome:
     """Run to the end, or to the wish to stop; `fresh` gives the state that the run began with."""
+    state, settings = run.state, run.recipe.training
+    engine, stream = engine_of(state, settings.engine), batches if state.device.type == "cpu" else Ahead(batches)
     while True:
         try:
-            fit(run.state, batches, run.recipe.training, run)
+            fit(state, stream, settings, run, engine)
             break
         except SetbackError as setback:
             roll_back(run, fresh, setback)

@@ -14,13 +14,15 @@ import torch
 
 from mtcli import recipe as recipes
 from mtcli.data.account import Account
+from mtcli.data.ahead import Ahead
 from mtcli.data.batches import POOL, Batches
 from mtcli.data.encoded import Encoded, encode
 from mtcli.data.generated import LENGTHS, MEAN, generate
-from mtcli.data.resegmented import batches_of
+from mtcli.data.resegmented import batches_of, form_of
 from mtcli.data.tokenizer import Tokenizer
 from mtcli.machine import matmul_rate, now, peak_memory
 from mtcli.settings import Recipe, TrainingSettings
+from mtcli.training.engine import engine_of
 from mtcli.training.figures import model_flops, share, stretches, throughput, times
 from mtcli.training.fitting import fitted
 from mtcli.training.loop import fit
@@ -138,12 +140,13 @@ def paced(
     batches = (
         batches_of(subject.corpus, subject.vocabulary, subject.recipe)
         if isinstance(subject.vocabulary, Tokenizer)
-        else Batches(subject.corpus, settings.max_tokens, settings.seed)
+        else Batches(subject.corpus, settings.max_tokens, settings.seed, form_of(subject.corpus, subject.recipe))
     )
-    remembered = RememberedBatches(TimedBatches(batches, phases))
+    stream = batches if state.device.type == "cpu" else Ahead(batches)
+    remembered = RememberedBatches(TimedBatches(stream, phases))
     meter = Meter(state.progress, settings, batches.steps_per_epoch(), settings.accumulate)
     pace = Pace(meter, phases, seconds / WINDOWS, observer)
-    fit(state, remembered, settings, pace)
+    fit(state, remembered, settings, pace, engine_of(state, settings.engine))
     return pace, remembered.shapes
 
 

@@ -77,7 +77,7 @@ class Validator:
             for part in batch.parts(parts):
                 loss = batch_loss(model, part.to(state.device), smoothing=0.0)
                 total += loss.total.item()
-                tokens += loss.tokens
+                tokens += part.target_tokens
         model.train()
         total, count = ranks.sum(total, float(tokens))
         return total / max(1, count)

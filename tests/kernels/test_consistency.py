@@ -12,6 +12,7 @@ from torch import Tensor
 from mtcli.kernels import cross_entropy
 from mtcli.kernels.consistency import Shares, consistent_cross_entropy, plain_consistent_cross_entropy
 from mtcli.kernels.cross_entropy import smoothed_cross_entropy
+from mtcli.layout import PAD
 
 TOLERANCE = {torch.float64: 1e-11, torch.float32: 5e-5}
 R_DROP, SIMCUT, ALL = Shares(0.5, 0.5, 1.25, 1.25), Shares(1, 0, 3, 0), Shares(0.7, 0.2, 1.1, 0.4)
@@ -29,7 +30,7 @@ def problem(n: int, v: int, dtype: torch.dtype = torch.float64) -> tuple[Tensor,
         torch.randn(rows, 6, generator=generator, dtype=torch.float64).to(dtype).requires_grad_()
         for rows in (n, n, v)
     )
-    return one, other, weight, torch.randint(0, v, (n,), generator=generator)
+    return one, other, weight, torch.randint(1, v, (n,), generator=generator)
 
 
 def outcome(function: Any, given: tuple[Tensor, ...], smoothing: float, shares: Shares) -> list[Tensor]:
@@ -49,6 +50,19 @@ def test_equals_the_plain_twin(n: int, v: int, smoothing: float, shares: Shares,
     for ours, theirs in zip(found, expected, strict=True):
         assert ours.dtype == dtype
         torch.testing.assert_close(ours, theirs, rtol=TOLERANCE[dtype], atol=TOLERANCE[dtype])
+
+
+@pytest.mark.parametrize("shares", [R_DROP, SIMCUT, ALL])
+def test_padding_has_no_loss_and_no_gradient(shares: Shares) -> None:
+    one, other, weight, target = problem(13, 9)
+    real = torch.arange(13) % 3 > 0
+    found = outcome(consistent_cross_entropy, (one, other, weight, target.masked_fill(~real, PAD)), 0.1, shares)
+    kept = [x[real].detach().requires_grad_() for x in (one, other)]
+    expected = outcome(consistent_cross_entropy, (*kept, weight, target[real]), 0.1, shares)
+    for place in (2, 3):
+        assert not found[place][~real].any()
+        found[place] = found[place][real]
+    torch.testing.assert_close(found, expected)
 
 
 def test_divergences_are_those_of_the_textbook() -> None:

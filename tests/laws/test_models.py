@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
+from mtcli.data.encoded import Encoded
+from mtcli.data.packing import Packing
 from mtcli.layout import Batch
-from mtcli.settings import ModelSettings
+from mtcli.model.build import unpackable
+from mtcli.settings import ModelSettings, TrainingSettings
+from mtcli.training.loss import training_loss
 from tests.laws import models
 
 ALL = pytest.mark.parametrize("settings", models.parameters())
@@ -107,3 +112,27 @@ def test_the_gradient_is_the_derivative(settings: ModelSettings) -> None:
                 parameter.add_(direction, alpha=shift)
             ends.append(model(batch).square().mean())
     torch.testing.assert_close(analytic, (ends[0] - ends[1]) / 2e-7, rtol=1e-4, atol=1e-6)
+
+
+PACKABLE = [each for each in models.parameters() if not unpackable(each.values[0])]
+
+
+def test_packing_is_tried_on_every_encoding_that_allows_it() -> None:
+    assert {each.values[0].positions for each in PACKABLE} == {"none", "sinusoidal", "learned", "rope"}
+
+
+@pytest.mark.parametrize("settings", PACKABLE)
+@pytest.mark.parametrize("kit", [{}, {"r_drop": 2.0}, {"label_smoothing": 0.0}], ids=str)
+def test_packed_rows_are_padded_rows(settings: ModelSettings, kit: dict[str, float]) -> None:
+    """The loss and the gradients of sentences in one row, with padding at its end, are those of a row for each."""
+    sources, targets = models.sentences(7, [3, 8, 1, 5]), models.sentences(8, [6, 2, 4, 1])
+    corpus, training = Encoded.of(sources, targets), TrainingSettings(**kit)
+    packed = Packing.of(corpus, 64, 12).assemble(corpus, np.arange(4))
+    found = []
+    for batch in (Batch.of(sources, targets), packed):
+        model = models.model(settings)
+        loss = training_loss(model, batch, training)
+        loss.total.backward()
+        gradients = {name: parameter.grad for name, parameter in model.named_parameters()}
+        found.append((loss.total.detach(), loss.cross_entropy, gradients))
+    torch.testing.assert_close(found[0], found[1], rtol=1e-9, atol=1e-9)

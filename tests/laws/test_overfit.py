@@ -61,10 +61,10 @@ def test_overfit_to_exactness(settings: ModelSettings) -> None:
     for step in range(1, 401):
         optimizer.param_groups[0]["lr"] = optimizer.param_groups[1]["lr"] = learning_rate(step, training)
         loss = batch_loss(model, batch, 0.0)
-        (loss.total / loss.tokens).backward()
+        (loss.total / batch.target_tokens).backward()
         optimizer.step()
         optimizer.zero_grad()
-        if loss.total.item() / loss.tokens < 0.01:
+        if loss.total.item() / batch.target_tokens < 0.01:
             break
     model.eval()
     with torch.inference_mode():

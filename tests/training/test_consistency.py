@@ -45,7 +45,6 @@ def divergence(log_p: torch.Tensor, log_q: torch.Tensor) -> torch.Tensor:
 def test_without_noise_it_is_the_usual_loss(settings: TrainingSettings, model: Seq2Seq[Any]) -> None:
     model.eval()
     found, usual = training_loss(model, BATCH, settings), batch_loss(model, BATCH, 0.1)
-    assert found.tokens == usual.tokens
     torch.testing.assert_close(found.total, usual.total)
 
 

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mtcli.kernels.attention import dot_product_attention
+from mtcli.kernels.attention import dot_product_attention, packed_attention
 from mtcli.kernels.causal_linear import precise
 from mtcli.layout import Attend, Rows
 from mtcli.model.attention.mechanism import Cache, Mechanism, Past
@@ -20,6 +20,7 @@ class FullAttention(Mechanism):
 
     reads = ("attention_dropout",)
     supports_weights = True
+    supports_packed = True
 
     def __init__(self, attention_dropout: float) -> None:
         super().__init__()
@@ -35,6 +36,8 @@ class FullAttention(Mechanism):
     ) -> Float[Tensor, "b h q d"]:
         """Mix all values for all queries."""
         dropout = self.attention_dropout if self.training else 0.0
+        if attend.keys.packed:
+            return packed_attention(query, widen(key, query), widen(value, query), attend)
         if attend.causal and not position.changes_logits:
             # Padding stands at the end, so that no real query sees it; what padded queries see is never read.
             key, value = widen(key, query), widen(value, query)

@@ -55,6 +55,8 @@ class Mechanism(Choice, nn.Module, ABC):
     """Whether rotated queries and keys make it depend on offsets only."""
     supports_weights: ClassVar[bool] = False
     """Whether it can say how much a query looks at each key of another sequence."""
+    supports_packed: ClassVar[bool] = False
+    """Whether it can keep several sentences in one row apart, without a bias and without dropout of weights."""
 
     @abstractmethod
     def forward(

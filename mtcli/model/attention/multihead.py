@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from mtcli.layout import Attend, Rows
+from mtcli.layout import Attend, Places, Rows
 from mtcli.model.attention.mechanism import Mechanism, Past
 from mtcli.model.linear import Linear
 from mtcli.model.position import Position
@@ -55,7 +55,7 @@ class MultiHeadAttention(nn.Module):
 
     def forward(self, x: Float[Tensor, "b t m"], attend: Attend) -> Float[Tensor, "b t m"]:
         """Let the tokens of `x` attend to each other."""
-        query, key, value = self.ordered(x, 0)
+        query, key, value = self.ordered(x, attend.queries.where)
         return self.join(self.mechanism(query, key, value, attend, self.position))
 
     def cross(
@@ -85,12 +85,12 @@ class MultiHeadAttention(nn.Module):
         return self.mechanism.weights(self.ask(x), key, rows)
 
     def ordered(
-        self, x: Float[Tensor, "b t m"], first: int
+        self, x: Float[Tensor, "b t m"], where: int | Places
     ) -> tuple[Float[Tensor, "b h t d"], Float[Tensor, "b g t d"], Float[Tensor, "b g t d"]]:
-        """Queries, keys and values of tokens that stand at positions `first`, `first + 1`, ..."""
+        """Queries, keys and values of tokens that stand at positions `where`, `where + 1`, ..., or at its places."""
         query, key, value = torch.split(self.project(x), self.sizes, dim=-1)
         query, key = self.query_norm(self.split(query)), self.key_norm(self.split(key))
-        return self.position.rotate(query, first), self.position.rotate(key, first), self.split(value)
+        return self.position.rotate(query, where), self.position.rotate(key, where), self.split(value)
 
     def ask(self, x: Float[Tensor, "b t m"]) -> Float[Tensor, "b h t d"]:
         """The queries to a memory."""

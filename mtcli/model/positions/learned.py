@@ -7,7 +7,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from mtcli.errors import DataError
-from mtcli.model.position import Position
+from mtcli.layout import Places
+from mtcli.model.position import Position, end, looked_up
 
 
 class Learned(Position):
@@ -22,13 +23,13 @@ class Learned(Position):
         # Beside scaled token vectors of unit variance, as strong as sinusoids, whose mean square is 1/2.
         nn.init.normal_(self.table, std=0.5**0.5)
 
-    def embed(self, x: Float[Tensor, "b t m"], first: int) -> Float[Tensor, "b t m"]:
-        """Add the vectors of positions `first`, `first + 1`, ..."""
-        last = first + x.shape[1]
+    def embed(self, x: Float[Tensor, "b t m"], where: int | Places) -> Float[Tensor, "b t m"]:
+        """Add the vectors of the positions."""
+        last = end(where, x.shape[1])
         if last > len(self.table):
             raise DataError(
                 f"a sentence has {last} tokens, more than the {len(self.table)} positions that the model learned",
                 f"shorten or split the sentence, or train a model with --max-positions {last} or with positions"
                 " that have no end, such as sinusoidal",
             )
-        return x + self.table[first:last].to(x.dtype)
+        return x + looked_up(self.table, where, x.shape[1]).to(x.dtype)

@@ -8,7 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mtcli.model.position import Position, angles
+from mtcli.layout import Places
+from mtcli.model.position import Position, angles, end, looked_up
 from mtcli.settings import ModelSettings
 
 
@@ -34,14 +35,14 @@ class Rope(Position):
         if settings.head_dim % 2:
             yield f"rope turns pairs of numbers, but a head has {settings.head_dim}; change --model-dim or --heads"
 
-    def rotate(self, x: Float[Tensor, "b h t d"], first: int) -> Float[Tensor, "b h t d"]:
+    def rotate(self, x: Float[Tensor, "b h t d"], where: int | Places) -> Float[Tensor, "b h t d"]:
         """Turn queries or keys; the table grows when a sentence is longer than any before."""
-        last = first + x.shape[2]
+        last = end(where, x.shape[2])
         if last > len(self.table):
             # A table that grew in inference mode could not be part of a later gradient.
             with torch.inference_mode(False):
                 self.table = turns(2 * last, self.head_dim, self.rope_base).to(self.table.device)
-        cos, sin = self.table[first:last].unbind(-1)
+        cos, sin = looked_up(self.table, where, x.shape[2]).unbind(-1)
         one, other = x.view(*x.shape[:-1], -1, 2).unbind(-1)
         # The table is fp32, so the products are too, whatever autocast made of `x`: only the result is rounded.
         turned = torch.stack((one * cos - other * sin, one * sin + other * cos), dim=-1)
