@@ -131,8 +131,11 @@ def parts(rows: Rows) -> tuple[Tensor, Tensor]:
 def room_for(batch: Batch, device: torch.device) -> Batch:
     """A batch of this shape, to be filled."""
     source, target_in, target_out, *laid = (torch.empty_like(x, device=device) for x in tensors(batch))
-    source_rows = replace(batch.source_rows, lengths=laid[0], starts=laid[1])
-    target_rows = replace(batch.target_rows, lengths=laid[2], starts=laid[3])
+    source_rows, target_rows = batch.source_rows, batch.target_rows
+    assert isinstance(source_rows, Packed)
+    assert isinstance(target_rows, Packed)
+    source_rows = replace(source_rows, lengths=laid[0], starts=laid[1])
+    target_rows = replace(target_rows, lengths=laid[2], starts=laid[3])
     return Batch(source, source_rows, target_in, target_out, target_rows)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,8 @@ from mtcli.training.meter import StepMetrics
 from mtcli.training.plan import refuse_unpackable, refuse_unrecordable
 from mtcli.training.recorded import Recorded
 from mtcli.training.state import TrainState
-from tests.training.test_loop import fresh
+from tests.training.test_loop import exact
+from tests.training.tiny import run, same_weights, stored, wishes
 
 PAIRS = 12
 SETTINGS = TrainingSettings(lr=1e-2, warmup_steps=2, max_tokens=24)
@@ -46,7 +48,7 @@ def taken(
     engine: Engine, groups: list[Group], settings: TrainingSettings = SETTINGS
 ) -> tuple[TrainState, list[StepMetrics]]:
     torch.manual_seed(1)
-    state = fresh()
+    state = exact()
     metrics = [train_step(state, group, settings, engine) for group in groups]
     return state, metrics
 
@@ -124,6 +126,19 @@ def test_when_memory_runs_out_the_eager_engine_goes_on_in_parts() -> None:
     assert other.progress.split_doublings == 1
     assert [m.loss.item() for m in found] == pytest.approx([m.loss.item() for m in expected], rel=1e-5)
     torch.testing.assert_close(other.weights(), one.weights(), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("kit", [{}, {"r_drop": 5.0, "ema": 0.9, "unigram_temperature": 3.0, "word_dropout": 0.1}])
+def test_a_packed_run_resumed_in_the_middle_of_an_epoch(kit: dict[str, Any], corpora: Path, tmp_path: Path) -> None:
+    flags = wishes(corpora, layout="packed", **kit)
+    whole = run(flags, tmp_path / "whole")
+    run({**flags, "max_steps": 5}, tmp_path / "run")
+    resume = stored(tmp_path / "run", 5).resume
+    assert resume is not None
+    assert resume.values["progress"]["place"]["index"] > 0
+    again = run(flags, tmp_path / "run")
+    assert same_weights(again.checkpoint(20), whole.checkpoint(20))
+    assert whole.recorder.standings[-1].loss < whole.recorder.standings[0].loss
 
 
 def test_batches_made_ahead_are_the_same() -> None:
