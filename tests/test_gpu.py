@@ -4,21 +4,28 @@ from __future__ import annotations
 
 import math
 import random
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
-from mtcli.data.batches import Place
+from mtcli.data.ahead import Ahead
+from mtcli.data.batches import Batches, Place
+from mtcli.data.encoded import Encoded
+from mtcli.data.packing import Packing
 from mtcli.decoding.beam import beam_search
 from mtcli.decoding.hypothesis import Hypothesis
 from mtcli.decoding.request import Request
 from mtcli.decoding.sampling import greedy
 from mtcli.device import PrecisionName
+from mtcli.kernels.attention import packed_attention, plain_packed_attention
 from mtcli.kernels.cross_entropy import plain_smoothed_cross_entropy, smoothed_cross_entropy
 from mtcli.kernels.dropout import dropout
 from mtcli.kernels.graph import Record, as_it_is, recorder
+from mtcli.layout import Attend
 from mtcli.model import bucket as buckets
 from mtcli.model import steady as steadying
 from mtcli.model.build import build
@@ -27,10 +34,12 @@ from mtcli.model.seq2seq import Seq2Seq
 from mtcli.model.steady import Steady
 from mtcli.model.unrolled import Unrolled
 from mtcli.settings import DecodingSettings, ModelSettings, TrainingSettings
-from mtcli.training.loop import train_step
+from mtcli.training.engine import Eager, Engine
+from mtcli.training.loop import groups, train_step
 from mtcli.training.optimizer import adamw
 from mtcli.training.plan import Request as Wish
 from mtcli.training.precision import Precision
+from mtcli.training.recorded import Recorded
 from mtcli.training.state import Progress, TrainState
 from mtcli.training.trial import measure, subject
 from tests.laws import models
@@ -127,6 +136,84 @@ def test_a_run_is_stopped_and_goes_on(precision: str, tmp_path: Path) -> None:
     losses = [each.recorder.validations[-1][0].loss for each in (whole, on)]
     assert all(math.isfinite(loss) for loss in losses)
     assert losses[1] == pytest.approx(losses[0], rel=0.05)
+
+
+PACKED_SOURCES, PACKED_TARGETS = models.sentences(1, LENGTHS), models.sentences(2, LENGTHS[::-1])
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("causal", [False, True])
+def test_attention_over_packed_rows_equals_its_twin(causal: bool, dtype: torch.dtype) -> None:
+    corpus = Encoded.of(PACKED_SOURCES, PACKED_TARGETS)
+    batch = Packing.of(corpus, 64, 12).assemble(corpus, np.arange(len(corpus))).to(torch.device(DEVICE))
+    queries = batch.target_rows
+    attend = Attend(queries, queries if causal else batch.source_rows, causal)
+    torch.manual_seed(1)
+    given = [torch.randn(1, 4, rows.width, 32, device=DEVICE, dtype=dtype) for rows in (queries, *[attend.keys] * 2)]
+    found, expected = (
+        outcome(function, [x.to(wide) for x in given], attend)
+        for function, wide in ((packed_attention, dtype), (plain_packed_attention, torch.float32))
+    )
+    for ours, theirs in zip(found, expected, strict=True):
+        assert (ours - theirs).norm() <= 0.02 * theirs.norm()
+
+
+def outcome(function: Any, given: list[torch.Tensor], attend: Attend) -> list[torch.Tensor]:
+    """The mixture, and the gradients of its squares."""
+    leaves = [x.requires_grad_() for x in given]
+    mixed = function(*leaves, attend)
+    return [mixed.detach(), *torch.autograd.grad(mixed.float().square().sum(), leaves)]
+
+
+def packed_losses(engine: Engine, settings: TrainingSettings, dropout: float = 0.0) -> list[float]:
+    """Nats per token of steps on packed batches, in bf16."""
+    torch.manual_seed(5)
+    corpus = Encoded.of(8 * PACKED_SOURCES, 8 * PACKED_TARGETS)
+    batches = Ahead(Batches(corpus, 64, 1, Packing.of(corpus, 64, 12)))
+    shape = models.settings(model_dim=64, heads=2, dropout=dropout)
+    model = build(shape, models.VOCABULARY, models.VOCABULARY, joint=True).to(DEVICE)
+    state = TrainState(model, adamw(model, settings), Precision("bf16", torch.device(DEVICE)), Progress(), "")
+    found = []
+    for group in islice(groups(batches.from_(Place()), settings.accumulate), 12):
+        metrics = train_step(state, group, settings, engine)
+        found.append(metrics.loss.item() / metrics.target_tokens)
+    return found
+
+
+@pytest.mark.parametrize("kit", [{}, {"r_drop": 5.0}, {"accumulate": 2}, {"clip": 0.0}], ids=str)
+def test_a_step_that_is_a_graph_is_an_eager_step(kit: dict[str, Any]) -> None:
+    settings = TrainingSettings(lr=5e-3, warmup_steps=2, **kit)
+    expected = packed_losses(Eager(), settings)
+    assert packed_losses(Recorded(recorder(torch.device(DEVICE))), settings) == pytest.approx(expected, rel=2e-2)
+
+
+def test_a_graph_draws_new_noise_in_each_step() -> None:
+    """At a learning rate of 0, the same batch has another loss each time, and without dropout the same."""
+    settings = TrainingSettings(lr=1e-30, warmup_steps=0, schedule="constant")
+    for dropout, different in ((0.5, True), (0.0, False)):
+        state_losses = repeated(Recorded(recorder(torch.device(DEVICE))), settings, dropout)
+        assert (len(set(state_losses)) > 1) == different
+
+
+def repeated(engine: Engine, settings: TrainingSettings, dropout: float) -> list[float]:
+    """The losses of one batch again and again."""
+    corpus = Encoded.of(PACKED_SOURCES, PACKED_TARGETS)
+    batch = Packing.of(corpus, 64, 12).assemble(corpus, np.arange(len(corpus)))
+    shape = models.settings(model_dim=64, heads=2, dropout=dropout)
+    torch.manual_seed(5)
+    model = build(shape, models.VOCABULARY, models.VOCABULARY, joint=True).to(DEVICE)
+    state = TrainState(model, adamw(model, settings), Precision("bf16", torch.device(DEVICE)), Progress(), "")
+    return [train_step(state, [(batch, Place())], settings, engine).loss.item() for _ in range(5)]
+
+
+@pytest.mark.parametrize("engine", ["eager", "graph", "compiled"])
+def test_a_packed_run_learns_and_goes_on(engine: str, tmp_path: Path) -> None:
+    tiny.write_corpora(tmp_path)
+    flags = tiny.wishes(tmp_path, device=DEVICE, precision="bf16", layout="packed", engine=engine, model_dim=32)
+    tiny.run({**flags, "max_steps": 11}, tmp_path / "run")
+    on = tiny.run(flags, tmp_path / "run")
+    assert on.recorder.standings[-1].step == 20
+    assert on.recorder.standings[-1].loss < 4
 
 
 @FAMILY
