@@ -190,9 +190,9 @@ def test_a_step_that_is_a_graph_is_an_eager_step(kit: dict[str, Any]) -> None:
 def test_a_graph_draws_new_noise_in_each_step() -> None:
     """At a learning rate of 0, the same batch has another loss each time, and without dropout the same."""
     settings = TrainingSettings(lr=1e-30, warmup_steps=0, schedule="constant")
-    for dropout, different in ((0.5, True), (0.0, False)):
-        state_losses = repeated(Recorded(recorder(torch.device(DEVICE))), settings, dropout)
-        assert (len(set(state_losses)) > 1) == different
+    for share, different in ((0.5, True), (0.0, False)):
+        found = repeated(Recorded(recorder(torch.device(DEVICE))), settings, share)
+        assert (len(set(found)) > 1) == different
 
 
 def repeated(engine: Engine, settings: TrainingSettings, dropout: float) -> list[float]:
