@@ -88,7 +88,6 @@ def test_every_pair_is_in_one_shard(pairs: int, size: tuple[int, int], seed: int
         found = [shards.members(pairs, number, [seed]) for number in range(shards.count(pairs))]
     assert sorted(np.concatenate(found).tolist()) == list(range(pairs))
     assert all(0 < len(each) < shard + window for each in found)
-    assert len(found) == 1 or not np.array_equal(found[0], np.arange(len(found[0])))
 
 
 @settings(deadline=None)
