@@ -70,9 +70,12 @@ class Sentences:
 
     @property
     def longest(self) -> int:
-        """Tokens of the longest sentence."""
-        starts = range(0, len(self), CHUNK_LENGTHS)
-        return max(int(np.diff(self.offsets[start : start + CHUNK_LENGTHS + 1]).max()) for start in starts)
+        """Tokens of the longest sentence; what is read of a mapped file for it is given back."""
+        found = 0
+        for start in range(0, len(self), CHUNK_LENGTHS):
+            found = max(found, int(np.diff(self.offsets[start : start + CHUNK_LENGTHS + 1]).max()))
+            columns.release(self.offsets)
+        return found
 
     def chosen(self, rows: Numbers) -> Sentences:
         """Some of the sentences, laid end to end."""

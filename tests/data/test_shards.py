@@ -226,4 +226,6 @@ def test_what_was_read_of_a_file_is_given_back(tmp_path: Path) -> None:
     assert mapped_megabytes() - before > 56
     Encoded(laid, Sentences.of([[1], [2]])).release()
     assert mapped_megabytes() - before < 8
+    assert Sentences(values, found).longest == 1
+    assert mapped_megabytes() - before < 8
     assert np.array_equal(found, values)
