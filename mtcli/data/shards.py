@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-# About so many pairs in a shard: planning one takes some 40 MB, and about a second.
+# About so many pairs in a shard: planning one takes some 40 MB, and up to a second.
 SHARD = 1 << 20
 # Pairs that stay neighbours: a shard has some 250 windows, and one of them fills several reads of a disk.
 WINDOW = 1 << 12
