@@ -3,29 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, islice, pairwise
 from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
+from mtcli.data import shards
 from mtcli.data.encoded import Encoded, Sentences
+from mtcli.data.shards import Indices
 from mtcli.layout import BOS, EOS, PAD, Batch, Rows
 
 # Batches sorted by length together: more leave less padding, fewer mix lengths and sentences more.
 POOL = 100
 
-Indices = npt.NDArray[np.int64]
-
 
 @dataclass(frozen=True)
 class Place:
-    """Where in the data a run stands: `index` batches of this epoch are behind it."""
+    """Where in the data a run stands: `index` batches of this epoch are behind it, `before` in earlier shards."""
 
     epoch: int = 0
     index: int = 0
+    shard: int = 0
+    before: int = 0
 
 
 class Form(Protocol):
@@ -55,7 +56,10 @@ class Padded:
 
 
 class Batches:
-    """The batches of every epoch: each pair once, shuffled."""
+    """The batches of every epoch: each pair once, shuffled.
+
+    An epoch is planned shard by shard, as each is reached, so that memory does not grow with the corpus.
+    """
 
     def __init__(self, corpus: Encoded, max_tokens: int, seed: int, form: Form | None = None) -> None:
         """Prepare batches of about `max_tokens` of the longer side, padded if no other form is given."""
@@ -63,19 +67,24 @@ class Batches:
         self.max_tokens = max_tokens
         self.seed = seed
         self.form = form or Padded(max_tokens)
+        self.shards = shards.count(len(corpus))
 
-    def epoch(self, number: int) -> list[Indices]:
-        """The pairs of each batch of an epoch; they depend on the seed, the number and the lengths only."""
-        generator = np.random.default_rng([self.seed, number])
-        order = generator.permutation(len(self.corpus))
-        batches = [
-            batch for pool in np.array_split(order, self._pools()) for batch in self.form.batches(self.corpus, pool)
-        ]
-        return [batches[index] for index in generator.permutation(len(batches))]
+    def through(self, epoch: int, shard: int = 0) -> Iterator[tuple[Encoded, Indices]]:
+        """The batches of a shard of an epoch, each as pairs of a corpus.
 
-    def through(self, number: int) -> Iterator[tuple[Encoded, Indices]]:
-        """The batches of an epoch, each as pairs of a corpus."""
-        return ((self.corpus, batch) for batch in self.epoch(number))
+        They depend on the seed, these two numbers and the lengths only.
+        """
+        generator, pools = self.pools(epoch, shard)
+        batches = [batch for pool in pools for batch in self.form.batches(self.corpus, pool)]
+        return ((self.corpus, batches[index]) for index in generator.permutation(len(batches)))
+
+    def pools(self, epoch: int, shard: int) -> tuple[np.random.Generator, list[Indices]]:
+        """Random numbers, and the pairs of a shard, shuffled by them, in parts of about `POOL` batches."""
+        total, seeds = len(self.corpus), [self.seed, epoch]
+        pairs, generator = shards.members(total, shard, seeds), shards.generator(total, shard, seeds)
+        tokens = float(longer(self.corpus, pairs).sum())
+        count = max(1, round(tokens / (POOL * self.max_tokens)))
+        return generator, np.array_split(pairs[generator.permutation(len(pairs))], count)
 
     def from_(self, place: Place, rank: int = 0, world: int = 1) -> Iterator[tuple[Batch, Place]]:
         """All batches from `place` on, epoch after epoch without end, each with the place behind it.
@@ -89,22 +98,26 @@ class Batches:
 
     def _planned(self, place: Place) -> Iterator[tuple[tuple[Encoded, Indices], Place]]:
         """The batches from `place` on, as pairs of a corpus, each with the place behind it."""
-        epoch, index = place.epoch, place.index
         while True:
-            rest = islice(self.through(epoch), index, None)
+            index = place.index
+            rest = islice(self.through(place.epoch, place.shard), index - place.before, None)
             for batch, following in pairwise(chain(rest, [None])):
                 assert batch is not None
                 index += 1
-                yield batch, Place(epoch, index) if following else Place(epoch + 1)
-            epoch, index = epoch + 1, 0
+                yield batch, replace(place, index=index) if following else self._behind(place, index)
+            place = self._behind(place, index)
+            self.corpus.release()
+
+    def _behind(self, place: Place, index: int) -> Place:
+        """The place behind the shard of `place`, where `index` batches of the epoch are done."""
+        if place.shard + 1 == self.shards:
+            return Place(place.epoch + 1)
+        return Place(place.epoch, index, place.shard + 1, before=index)
 
     def steps_per_epoch(self, epoch: int = 0) -> int:
-        """Batches of an epoch; other epochs have slightly more or fewer."""
-        return len(self.epoch(epoch))
-
-    def _pools(self) -> int:
-        """Into how many parts an epoch is divided, so that each gives about `POOL` batches."""
-        return max(1, round(float(longer(self.corpus, np.arange(len(self.corpus))).sum()) / (POOL * self.max_tokens)))
+        """Batches of an epoch, of several shards about as many, judged by the first; epochs differ a little."""
+        found = [pairs for _, pairs in Batches.through(self, epoch)]
+        return round(len(found) * len(self.corpus) / sum(map(len, found)))
 
 
 def in_order(corpus: Encoded, max_tokens: int) -> Iterator[Batch]:
@@ -146,7 +159,7 @@ def by_length(corpus: Encoded, pairs: Indices) -> Indices:
     The second key runs up and down in turn, so that neighbours are similar where the first changes too. On Multi30k
     with 4,096 tokens this leaves 3 % padding; sorting by target and then source leaves 7 %.
     """
-    source, target = corpus.source_lengths[pairs], corpus.target_lengths[pairs]
+    source, target = corpus.sources.lengths_of(pairs), corpus.targets.lengths_of(pairs)
     longest = np.maximum(source, target)
     direction = np.where(longest % 2, 1, -1)
     return pairs[np.lexsort(((target - source) * direction, longest))]
@@ -166,4 +179,4 @@ def cut(corpus: Encoded, pairs: Indices, max_tokens: int) -> Iterator[Indices]:
 
 def longer(corpus: Encoded, pairs: Indices) -> Indices:
     """Tokens of the longer side of pairs, EOS included."""
-    return np.maximum(corpus.source_lengths[pairs], corpus.target_lengths[pairs]) + 1
+    return np.maximum(corpus.sources.lengths_of(pairs), corpus.targets.lengths_of(pairs)) + 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import mmap
 import os
 import secrets
 import shutil
@@ -20,6 +21,7 @@ import numpy.typing as npt
 from mtcli.errors import ResourceError
 
 DESCRIPTION = "columns.json"
+BLOCK = 1 << 20
 MESSAGES = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the disk quota is used up"}
 REFUSED = (*MESSAGES, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST)
 
@@ -89,6 +91,10 @@ class Writer:
         column["length"] += len(data)
         column["crc32"] = zlib.crc32(data.data, column["crc32"])
 
+    def length(self, name: str) -> int:
+        """How many values an array has so far."""
+        return int(self._columns[name]["length"]) if name in self._columns else 0
+
     def finish(self, facts: dict[str, Any]) -> Columns:
         """Describe and sync everything; the arrays returned stay readable whatever becomes of the directory."""
         for file in self._files.values():
@@ -105,16 +111,32 @@ class Writer:
         return columns
 
 
+def release(array: npt.NDArray[Any]) -> None:
+    """Give back the memory of those pages of a mapped array that were looked at; others are left alone."""
+    base: Any = array
+    while isinstance(base, np.ndarray):
+        base = base.base
+    if isinstance(base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        base.madvise(mmap.MADV_DONTNEED)
+
+
 def _map(path: Path, column: dict[str, Any]) -> npt.NDArray[Any]:
     """The array in a file; `ValueError` if it is not the one described."""
     kind, length = np.dtype(column["type"]), column["length"]
-    if path.stat().st_size != kind.itemsize * length:
-        raise ValueError("wrong size")
-    # A memory map cannot be empty; and a plain view of one is quicker to index than numpy's subclass.
-    array = np.asarray(np.memmap(path, kind, "r")) if length else np.empty(0, kind)
-    if zlib.crc32(array.data) != column["crc32"]:
-        raise ValueError("wrong content")
-    return array
+    with path.open("rb") as file:
+        # Read and not mapped, because what is looked at in a map counts as this process' memory from then on.
+        if _content(file) != (kind.itemsize * length, column["crc32"]):
+            raise ValueError("not what was written")
+        # A memory map cannot be empty; and a plain view of one is quicker to index than numpy's subclass.
+        return np.asarray(np.memmap(file, kind, "r")) if length else np.empty(0, kind)
+
+
+def _content(file: BinaryIO) -> tuple[int, int]:
+    """Size and CRC-32 of a file."""
+    size = crc32 = 0
+    while chunk := file.read(BLOCK):
+        size, crc32 = size + len(chunk), zlib.crc32(chunk, crc32)
+    return size, crc32
 
 
 def _canonical(body: Any) -> bytes:

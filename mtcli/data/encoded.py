@@ -7,7 +7,6 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -22,11 +21,13 @@ from mtcli.data.rows import Place
 from mtcli.data.tokenizer import Tokenizer
 from mtcli.errors import DataError
 
-FORMAT = 1
+FORMAT = 2
 SIDES = ("source", "target")
 # Pairs and characters tokenised at once: they keep SentencePiece's threads busy, and need some hundred megabytes.
 CHUNK_PAIRS = 50_000
 CHUNK_CHARACTERS = 8_000_000
+# Lengths looked at together where all are.
+CHUNK_LENGTHS = 1 << 18
 
 Numbers = npt.NDArray[np.int64]
 Tokens = npt.NDArray[Any]
@@ -58,14 +59,27 @@ class Sentences:
         tokens: Tokens = self.tokens[self.offsets[index] : self.offsets[index + 1]]
         return tokens
 
-    @cached_property
+    @property
     def lengths(self) -> Numbers:
-        """Tokens of each sentence."""
+        """Tokens of each sentence; of a whole corpus these take much memory."""
         return np.diff(self.offsets)
+
+    def lengths_of(self, rows: Numbers) -> Numbers:
+        """Tokens of some of the sentences."""
+        return self.offsets[rows + 1] - self.offsets[rows]
+
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest sentence; what is read of a mapped file for it is given back."""
+        found = 0
+        for start in range(0, len(self), CHUNK_LENGTHS):
+            found = max(found, int(np.diff(self.offsets[start : start + CHUNK_LENGTHS + 1]).max()))
+            columns.release(self.offsets)
+        return found
 
     def chosen(self, rows: Numbers) -> Sentences:
         """Some of the sentences, laid end to end."""
-        lengths = self.lengths[rows]
+        lengths = self.lengths_of(rows)
         # Where each token stands: its sentence's start, plus how far it is into its row.
         begun = np.cumsum(lengths) - lengths
         places = np.arange(lengths.sum()) + np.repeat(self.offsets[rows] - begun, lengths)
@@ -96,16 +110,6 @@ class Encoded:
         return self.targets[index]
 
     @property
-    def source_lengths(self) -> Numbers:
-        """Source tokens of each pair."""
-        return self.sources.lengths
-
-    @property
-    def target_lengths(self) -> Numbers:
-        """Target tokens of each pair."""
-        return self.targets.lengths
-
-    @property
     def source_tokens(self) -> int:
         """Source tokens of all pairs."""
         return int(self.sources.offsets[-1])
@@ -114,6 +118,17 @@ class Encoded:
     def target_tokens(self) -> int:
         """Target tokens of all pairs."""
         return int(self.targets.offsets[-1])
+
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest side of all."""
+        return max(self.sources.longest, self.targets.longest)
+
+    def release(self) -> None:
+        """Give back the memory of what was read of mapped files; who looks again reads them again."""
+        for side in (self.sources, self.targets):
+            columns.release(side.tokens)
+            columns.release(side.offsets)
 
 
 def encode(
@@ -133,6 +148,8 @@ def encode(
         return _encoded(stored)
     before = deepcopy(account)
     with columns.writing(entry) as writer:
+        for side in SIDES:
+            writer.append(f"{side}.offsets", np.zeros(1, np.int64))
         for pairs in _chunks(pair for corpus in corpora for pair in corpus.pairs(account)):
             _write(pairs, tokenizer, max_length, writer, account)
         difference = _difference(account, before)
@@ -150,7 +167,7 @@ def flat(rows: Sequence[Sequence[int]], dtype: np.dtype[Any]) -> tuple[Tokens, N
 
 def _encoded(stored: columns.Columns) -> Encoded:
     arrays = stored.arrays
-    source, target = (Sentences.laid(arrays[f"{side}.tokens"], arrays[f"{side}.lengths"]) for side in SIDES)
+    source, target = (Sentences(arrays[f"{side}.tokens"], arrays[f"{side}.offsets"]) for side in SIDES)
     return Encoded(source, target)
 
 
@@ -181,8 +198,8 @@ def _write(
     for index in np.flatnonzero(~keep):
         account.withdraw("too long" if longest[index] > max_length else "empty", pairs[index].place)
     for side, (tokens, lengths) in arrays.items():
+        writer.append(f"{side}.offsets", writer.length(f"{side}.tokens") + np.cumsum(lengths[keep]))
         writer.append(f"{side}.tokens", tokens[np.repeat(keep, lengths)])
-        writer.append(f"{side}.lengths", lengths[keep].astype(np.uint32))
 
 
 def _difference(account: Account, before: Account) -> dict[str, Any]:

@@ -6,14 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from mtcli.data.encoded import Encoded, Sentences
+from mtcli.data.shards import Indices
 from mtcli.layout import BOS, EOS, PAD, Batch
 from mtcli.packing import Packed
-
-Indices = npt.NDArray[np.int64]
 
 SPARE = 1.02
 """The shorter side gets this times its share of tokens, so that it is seldom the one that is full first."""
@@ -56,8 +54,8 @@ class Packing:
     def batches(self, corpus: Encoded, pairs: Indices) -> Iterator[Indices]:
         """Runs of pairs, each as long as there is room."""
         sides = (
-            (corpus.source_lengths[pairs], self.source - self.fillers),
-            (corpus.target_lengths[pairs], self.target - self.fillers),
+            (corpus.sources.lengths_of(pairs), self.source - self.fillers),
+            (corpus.targets.lengths_of(pairs), self.target - self.fillers),
         )
         ends = [(np.cumsum(lengths + 1), room) for lengths, room in sides]
         start = 0

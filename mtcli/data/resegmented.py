@@ -6,9 +6,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from mtcli.data.batches import Batches, Form, Indices, Padded, longer
+from mtcli.data.batches import Batches, Form, Padded, longer
 from mtcli.data.encoded import Encoded, Sentences
 from mtcli.data.packing import Packing
+from mtcli.data.shards import Indices
 from mtcli.data.subwords import Cutter, keys_of
 from mtcli.data.tokenizer import Tokenizer
 from mtcli.settings import Recipe, TrainingSettings
@@ -36,7 +37,7 @@ def form_of(corpus: Encoded, recipe: Recipe) -> Form:
 class Resegmented(Batches):
     """The batches of every epoch: the pieces of a pair depend on seed, epoch and the pair's number alone.
 
-    An epoch is made pool by pool, as it is needed: two pools of about `POOL` batches are the most that is held. A run
+    A shard is made pool by pool, as it is needed: two pools of about `POOL` batches are the most that is held. A run
     that goes on in its midst makes what comes before again, because lengths decide which pairs a batch has.
     """
 
@@ -54,19 +55,18 @@ class Resegmented(Batches):
         self.cutters = (Cutter.of(models[0], settings), Cutter.of(models[-1], settings))
         self.max_length = max_length
 
-    def through(self, number: int) -> Iterator[tuple[Encoded, Indices]]:
-        """The batches of an epoch, in random order within their pool, each as pairs of that pool."""
-        generator = np.random.default_rng([self.seed, number])
-        order = generator.permutation(len(self.corpus))
-        for pool in np.array_split(order, self._pools()):
-            corpus = self.drawn(number, pool)
+    def through(self, epoch: int, shard: int = 0) -> Iterator[tuple[Encoded, Indices]]:
+        """The batches of a shard of an epoch, in random order within their pool, each as pairs of that pool."""
+        generator, pools = self.pools(epoch, shard)
+        for pool in pools:
+            corpus = self.drawn(epoch, pool)
             batches = list(self.form.batches(corpus, np.arange(len(pool))))
             for index in generator.permutation(len(batches)):
                 yield corpus, batches[index]
 
     def steps_per_epoch(self, epoch: int = 0) -> int:
         """About as many batches as an epoch has, judged by how much longer some pairs become."""
-        pairs = np.arange(len(self.corpus))[:: -(-len(self.corpus) // SAMPLE)]
+        pairs = np.arange(0, len(self.corpus), -(-len(self.corpus) // SAMPLE))
         plain, drawn = longer(self.corpus, pairs), longer(self.drawn(epoch, pairs), np.arange(len(pairs)))
         return round(super().steps_per_epoch(epoch) * float(drawn.sum() / plain.sum()))
 

@@ -51,7 +51,7 @@ def fitted(recipe: Recipe, built: Callable[[Recipe], TrainState], corpus: Encode
 
 def longest_batch(corpus: Encoded, max_tokens: int) -> Batch:
     """The batch that takes most memory: attention grows with the square of a length, all else with the tokens."""
-    length = int(max(corpus.source_lengths.max(), corpus.target_lengths.max()))
+    length = corpus.longest
     rows = [[UNK] * length] * max(1, max_tokens // (length + 1))
     return Batch.of(rows, rows)
 

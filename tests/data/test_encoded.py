@@ -106,8 +106,8 @@ def test_tokens_and_account_are_those_of_a_naive_loop_and_the_cache_repeats_them
     assert content(found) == expected
     assert account.read == 5 + (len(pairs) + 1) * len(corpora) == account.kept + account.dropped.total()
     assert account.kept == 4 + len(found)
-    assert found.source_lengths.tolist() == [len(source) for source, _ in expected]
-    assert found.target_lengths.tolist() == [len(target) for _, target in expected]
+    assert found.sources.lengths.tolist() == [len(source) for source, _ in expected]
+    assert found.targets.lengths.tolist() == [len(target) for _, target in expected]
     assert found.source_tokens == sum(len(source) for source, _ in expected)
     assert found.target_tokens == sum(len(target) for _, target in expected)
 

@@ -13,7 +13,7 @@ SIZES = (4000, 300)
 
 def test_lengths_are_distributed_as_stated() -> None:
     corpus = generate(20_000, *SIZES, 10_000, seed=1)
-    source, target = corpus.source_lengths, corpus.target_lengths
+    source, target = corpus.sources.lengths, corpus.targets.lengths
     assert len(corpus) == len(target) == 20_000
     assert source.mean() == pytest.approx(MEAN, rel=0.02)
     assert source.std() == pytest.approx(MEAN / SHAPE**0.5, rel=0.03)
@@ -26,7 +26,7 @@ def test_lengths_are_distributed_as_stated() -> None:
 @pytest.mark.parametrize("longest", [1, 10, 256])
 def test_no_side_is_empty_or_too_long(longest: int) -> None:
     corpus = generate(3000, *SIZES, longest, seed=1)
-    for lengths in (corpus.source_lengths, corpus.target_lengths):
+    for lengths in (corpus.sources.lengths, corpus.targets.lengths):
         assert lengths.min() == 1
         assert lengths.max() <= longest
 
@@ -46,5 +46,5 @@ def test_tokens_are_those_of_words_and_the_lower_the_likelier(size: int) -> None
 def test_the_seed_decides() -> None:
     one, same, other = (generate(50, *SIZES, 99, seed) for seed in (1, 1, 2))
     assert np.array_equal(one.sources.tokens, same.sources.tokens)
-    assert np.array_equal(one.target_lengths, same.target_lengths)
-    assert not np.array_equal(one.target_lengths, other.target_lengths)
+    assert np.array_equal(one.targets.lengths, same.targets.lengths)
+    assert not np.array_equal(one.targets.lengths, other.targets.lengths)

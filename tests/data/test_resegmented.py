@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from mtcli.data import batches as batching
+from mtcli.data import shards
 from mtcli.data.batches import Batches, Place
 from mtcli.data.corpus import SentencePair
 from mtcli.data.encoded import Encoded
@@ -60,8 +61,8 @@ def sampled(made: tuple[str, Tokenizer, Encoded], max_tokens: int = 200, seed: i
 
 def drawn(batches: Resegmented, tokenizer: Tokenizer, epoch: int) -> Drawn:
     """The pieces of each pair, by its target's text, which no other pair has."""
-    found = {}
-    for corpus, pairs in batches.through(epoch):
+    found: Drawn = {}
+    for corpus, pairs in (each for shard in range(batches.shards) for each in batches.through(epoch, shard)):
         texts = tokenizer.decode_target([corpus.target(pair).tolist() for pair in pairs])
         for pair, text in zip(pairs, texts, strict=True):
             assert text not in found
@@ -91,6 +92,25 @@ def test_pieces_depend_on_seed_epoch_and_pair_alone(made: tuple[str, Tokenizer, 
     assert drawn(sampled(made, seed=2), tokenizer, 1) != expected
     pairs = [[pairs.tolist() for _, pairs in each.through(1)] for each in (used, sampled(made))]
     assert pairs[0] == pairs[1]
+
+
+def test_pieces_are_the_same_in_shards(made: tuple[str, Tokenizer, Encoded], monkeypatch: pytest.MonkeyPatch) -> None:
+    _, tokenizer, _ = made
+    expected = drawn(sampled(made), tokenizer, 1)
+    steps = sum(1 for _ in sampled(made).through(0))
+    monkeypatch.setattr(shards, "SHARD", 200)
+    monkeypatch.setattr(shards, "WINDOW", 20)
+    batches = sampled(made)
+    assert batches.shards == 4
+    assert drawn(batches, tokenizer, 1) == expected
+    assert batches.steps_per_epoch() == pytest.approx(steps, rel=0.1)
+    stream = batches.from_(Place())
+    whole = list(islice(stream, int(1.5 * steps)))
+    assert {place.shard for _, place in whole} == {0, 1, 2, 3}
+    for done in range(1, len(whole), 11):
+        batch, after = next(sampled(made).from_(whole[done - 1][1]))
+        assert same(batch, whole[done][0])
+        assert after == whole[done][1]
 
 
 def test_the_sides_of_a_pair_are_cut_each_for_itself(made: tuple[str, Tokenizer, Encoded]) -> None:

@@ -112,9 +112,8 @@ def test_tokens_are_those_of_the_sentences(accumulate: int, clock: Clock) -> Non
     pace, remembered, _ = paced(clock, 20.0, accumulate)
     windows, _ = stretches(pace.marks, remembered.shapes)
     training, pairs = settings(accumulate), corpus()
-    order = (
-        batch for epoch in range(99) for batch in Batches(pairs, training.max_tokens, training.seed).epoch(epoch)
-    )
+    plan = Batches(pairs, training.max_tokens, training.seed)
+    order = (batch for epoch in range(99) for _, batch in plan.through(epoch))
     list(islice(order, pace.marks[WARM].batches))
     tokens = targets = places = steps = 0
     for window in windows:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,7 +13,8 @@ from typing import Any
 import pytest
 import torch
 
-from mtcli.checkpoint import steps
+from mtcli.checkpoint import steps, store
+from mtcli.data import shards
 from mtcli.errors import DataError, InterruptedRun, ModelError, UsageError
 from mtcli.training.interrupt import Interrupt
 from mtcli.training.observer import Standing
@@ -81,6 +83,34 @@ def test_interrupted_anywhere(step: int, corpora: Path, whole: Trained, tmp_path
     again = run(wishes(corpora), tmp_path / "run")
     assert [standing.step for standing in again.recorder.standings] == list(range(step + 1, 21))
     assert same_state(again.checkpoint(20), whole.checkpoint(20))
+
+
+def test_stopped_in_any_of_several_shards(
+    corpora: Path, whole: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shards, "SHARD", 40)
+    monkeypatch.setattr(shards, "WINDOW", 5)
+    uninterrupted = run(wishes(corpora), tmp_path / "whole")
+    assert not same_weights(uninterrupted.checkpoint(10), whole.checkpoint(10))
+    places = []
+    for step in (2, 6, 11, 20):
+        resume = run(wishes(corpora, max_steps=step), tmp_path / "parts").checkpoint(step).resume
+        assert resume is not None
+        places.append(resume.values["progress"]["place"])
+    assert same_weights(stored(tmp_path / "parts", 20), uninterrupted.checkpoint(20))
+    assert len({place["shard"] for place in places}) > 2
+    assert any(place["before"] < place["index"] for place in places if place["shard"])
+
+
+def test_a_checkpoint_from_before_there_were_shards_goes_on(corpora: Path, whole: Trained, tmp_path: Path) -> None:
+    run(wishes(corpora, max_steps=5), tmp_path / "run")
+    earlier = stored(tmp_path / "run", 5)
+    assert earlier.resume is not None
+    place = earlier.resume.values["progress"]["place"]
+    assert [place.pop(name) for name in ("shard", "before")] == [0, 0]
+    shutil.rmtree(tmp_path / "run" / "checkpoints")
+    store.save(tmp_path / "run", earlier)
+    assert same_weights(run(wishes(corpora), tmp_path / "run").checkpoint(20), whole.checkpoint(20))
 
 
 def test_random_features_are_drawn_anew_as_without_a_stop(corpora: Path, tmp_path: Path) -> None:

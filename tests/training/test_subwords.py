@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from mtcli.data import shards
 from mtcli.data import tokenizer as tokenizers
 from mtcli.data.corpus import Account, open_corpora
 from mtcli.errors import InterruptedRun, UsageError
@@ -30,7 +31,12 @@ def flags(request: pytest.FixtureRequest, corpora: Path, tmp_path_factory: pytes
     return wishes(corpora, tokenizer=str(home), **SAMPLING[request.param])
 
 
-def test_stopped_in_the_middle_of_an_epoch_and_taken_up_again(flags: dict[str, Any], tmp_path: Path) -> None:
+@pytest.mark.parametrize("shard", [shards.SHARD, 40])
+def test_stopped_in_the_middle_of_an_epoch_and_taken_up_again(
+    shard: int, flags: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shards, "SHARD", shard)
+    monkeypatch.setattr(shards, "WINDOW", 5)
     whole = run(flags, tmp_path / "whole")
     places = []
     for step in (3, 8, 15):
@@ -43,6 +49,7 @@ def test_stopped_in_the_middle_of_an_epoch_and_taken_up_again(flags: dict[str, A
         places.append(resume.values["progress"]["place"])
     assert all(place["index"] for place in places)
     assert places[-1]["epoch"] > 0
+    assert any(place["shard"] for place in places) == (shard == 40)
     assert same_state(run(flags, tmp_path / "parts").checkpoint(20), whole.checkpoint(20))
     plain = run({**flags, "bpe_dropout": 0.0, "unigram_temperature": 0.0}, tmp_path / "plain")
     assert not same_weights(plain.checkpoint(5), whole.checkpoint(5))
