@@ -198,6 +198,15 @@ class TrainingSettings(Section):
     )
     accumulate: int = setting(1, "batches of each process in one optimizer step", "warn", ge=1, le=65536)
     init_from: str = setting("", "run or checkpoint with whose weights to begin, to train them further", "refuse")
+    lora_rank: int = setting(
+        0,
+        "with --init-from: learn nothing but updates of this rank to each matrix of attentions, feed-forward networks"
+        " and, of recurrent models, around the cells; 0: learn all weights",
+        "refuse",
+        ge=0,
+        le=65536,
+    )
+    lora_alpha: float = setting(16.0, "these updates are multiplied by this, divided by --lora-rank", "refuse", gt=0)
     max_steps: int = setting(0, "stop after this many steps; 0: no limit", "free", ge=0)
     max_epochs: int = setting(0, "stop after this many passes over the data; 0: no limit", "free", ge=0)
     max_minutes: float = setting(0, "stop after this much time, resumed runs added up; 0: no limit", "free", ge=0)

@@ -59,7 +59,7 @@ def longest_batch(corpus: Encoded, max_tokens: int) -> Batch:
 def fewest_parts(state: TrainState, batch: Batch, settings: TrainingSettings) -> int:
     """The smallest power of two that fits; `ResourceError` if not even one pair does."""
     for parameter in state.model.parameters():
-        parameter.grad = torch.zeros_like(parameter)
+        parameter.grad = torch.zeros_like(parameter) if parameter.requires_grad else None
     state.optimizer.step()  # which allocates its moments
     parts = 1
     if state.device.type == "cpu":

@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -20,6 +21,8 @@ from mtcli.data.batches import Batches
 from mtcli.data.resegmented import batches_of
 from mtcli.errors import InterruptedRun, ResourceError
 from mtcli.model.build import build
+from mtcli.model.low_rank import adapt, updated
+from mtcli.model.seq2seq import Seq2Seq
 from mtcli.settings import Recipe
 from mtcli.training.divergence import SetbackError
 from mtcli.training.ema import Average
@@ -66,6 +69,8 @@ def train(request: Request, directory: Path, watch: Watch, ranks: Ranks | None =
         if not recipe.training.split:
             recipe = fitted(recipe, fresh, material.training, watch.observer)
         state = fresh(recipe, origin=origin)
+        if recipe.training.lora_rank:
+            watch.observer.say(learning_of(state.model))
         if stored:
             resume(state, stored, recipe, material, watch.observer)
         state.align()
@@ -105,11 +110,19 @@ def built(
     model = build(recipe.model, vocabulary.source_size, vocabulary.target_size, vocabulary.joint).to(device)
     if origin:
         begin_with(model, origin, Path(recipe.training.init_from))
+    if recipe.training.lora_rank:
+        adapt(model, recipe.training.lora_rank, recipe.training.lora_alpha)
     optimizer = catalog.load("optimizer", recipe.training.optimizer)(model, recipe.training)
     assert recipe.training.precision != "auto"
     precision = Precision(recipe.training.precision, device)
     average = Average(model, recipe.training.ema) if recipe.training.ema else None
     return TrainState(model, optimizer, precision, Progress(), data, ranks, average)
+
+
+def learning_of(model: Seq2Seq[Any]) -> str:
+    """How much of a model learns."""
+    sizes = [(parameter.numel(), parameter.requires_grad) for parameter in model.parameters()]
+    return f"of {sum(size for size, _ in sizes):,} parameters {sum(size for size, learns in sizes if learns):,} learn"
 
 
 def declare(state: TrainState, recipe: Recipe, directory: Path) -> None:
@@ -121,8 +134,11 @@ def declare(state: TrainState, recipe: Recipe, directory: Path) -> None:
 def refuse_full_disk(state: TrainState, recipe: Recipe, directory: Path) -> None:
     """Raise `ResourceError` if the checkpoints that are yet to come do not fit on the disk."""
     parameters = sum(parameter.numel() for parameter in state.model.parameters())
-    # Weights, Adam's two moments and, beside an average, the weights that it is of; all in fp32.
-    one = (4 if state.average else 3) * 4 * parameters
+    learning = sum(parameter.numel() for parameter in state.model.parameters() if parameter.requires_grad)
+    updating = sum(matrix.weight.numel() for _, matrix in updated(state.model))
+    # Weights, the matrices under updates of low rank by themselves, and of what learns Adam's two moments and, beside
+    # an average, the weights that it is of; all in fp32.
+    one = 4 * (parameters + updating + (3 if state.average else 2) * learning)
     # Those kept, the best, and one that is being written; those of an earlier start are there already.
     missing = max(1, recipe.training.keep + 2 - len(steps.steps(directory)))
     needed, free = one * missing, shutil.disk_usage(directory).free
