@@ -34,7 +34,7 @@ def adapted(plain: Seq2Seq[Any], learned: bool = True) -> Seq2Seq[Any]:
 
 
 def by_hand(plain: Seq2Seq[Any], model: Seq2Seq[Any]) -> Iterator[tuple[str, Tensor]]:
-    """Each weight that has an update, and alpha / rank times a sum of outer products; fused matrices have one each."""
+    """Each weight with an update, plus alpha / rank times a sum of outer products; fused matrices have one each."""
     weights, parts = plain.state_dict(), unmerged(model)
     for name, heights in of_matrices(plain):
         weight, down, up = weights[f"{name}.weight"].clone(), parts[f"{name}.down"], parts[f"{name}.up"]
