@@ -41,6 +41,11 @@ class DataSettings(Section):
     valid: tuple[str, ...] = setting((), "corpora to choose the best checkpoint on", "warn")
     source_lang: str = setting("", "language to translate from, as in the file names", "refuse")
     target_lang: str = setting("", "language to translate into, as in the file names", "refuse")
+    alignments: tuple[str, ...] = setting(
+        (),
+        "word alignments of each corpus of --train, in order: files of lines such as 0-0 1-2, source and target word",
+        "refuse",
+    )
     strict: bool = setting(False, "fail on a line that cannot be read instead of dropping it", "refuse")
     max_length: int = setting(256, "drop training pairs with a side longer than this many tokens", "refuse", ge=1)
 
@@ -172,6 +177,12 @@ class TrainingSettings(Section):
         ge=0,
     )
     simcut_rate: float = setting(0.05, "simcut: share of words that are left out", "warn", ge=0, lt=1)
+    guided_alignment: float = setting(
+        0.0,
+        "weight of how far the attention that aligns words is from --alignments; 0: they teach nothing",
+        "warn",
+        ge=0,
+    )
     bpe_dropout: float = setting(
         0.0,
         "bpe tokenizers: cut training text anew in every epoch, leaving out merges with this probability; 0: none",

@@ -62,7 +62,11 @@ class Batches:
         stream = self._planned(place)
         while True:
             turn = list(islice(stream, world))
-            yield assemble(*turn[rank][0]), turn[-1][1]
+            yield self.assembled(*turn[rank][0]), turn[-1][1]
+
+    def assembled(self, corpus: Encoded, pairs: Indices) -> Batch:
+        """The batch of these pairs."""
+        return assemble(corpus, pairs)
 
     def _planned(self, place: Place) -> Iterator[tuple[tuple[Encoded, Indices], Place]]:
         """The batches from `place` on, as pairs of a corpus, each with the place behind it."""

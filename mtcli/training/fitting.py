@@ -19,6 +19,8 @@ from mtcli.layout import UNK, Batch
 from mtcli.machine import free_memory
 from mtcli.settings import Recipe, TrainingSettings
 from mtcli.training.consistency import passes
+from mtcli.training.guidance import unguided
+from mtcli.training.links import Linked
 from mtcli.training.loop import gradients
 from mtcli.training.loss import training_loss
 from mtcli.training.memory import attempted
@@ -53,7 +55,8 @@ def longest_batch(corpus: Encoded, max_tokens: int) -> Batch:
     """The batch that takes most memory: attention grows with the square of a length, all else with the tokens."""
     length = int(max(corpus.source_lengths.max(), corpus.target_lengths.max()))
     rows = [[UNK] * length] * max(1, max_tokens // (length + 1))
-    return Batch.of(rows, rows)
+    batch = Batch.of(rows, rows)
+    return unguided(batch) if isinstance(corpus, Linked) else batch
 
 
 def fewest_parts(state: TrainState, batch: Batch, settings: TrainingSettings) -> int:

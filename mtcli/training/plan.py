@@ -17,9 +17,10 @@ from mtcli.device import choose_device, choose_precision, use_processor
 from mtcli.errors import UsageError
 from mtcli.model.build import longest, refuse_impossible, supports_attention
 from mtcli.recipe import flag
-from mtcli.settings import Recipe, TrainingSettings
+from mtcli.settings import Recipe
+from mtcli.training.guidance import refuse_unguided
 from mtcli.training.observer import Observer
-from mtcli.training.origin import inherited, named_again
+from mtcli.training.origin import inherited, named_again, refuse_groundless
 
 RESOLVED_AT_START: dict[str, Any] = {
     "preset": "auto",
@@ -48,6 +49,7 @@ def settle(request: Request, directory: Path, observer: Observer) -> Recipe:
         recipe = continued(request, directory, observer)
         refuse_undecodable(recipe)
         refuse_two_losses(recipe)
+        refuse_unguided(recipe)
         warn_of_standstill(recipe, observer)
         use_processor(recipe.training.threads)
         return with_precision(recipe)
@@ -69,6 +71,7 @@ def begun(request: Request, observer: Observer) -> Recipe:
     refuse_unplaceable(plan)
     refuse_undecodable(plan)
     refuse_two_losses(plan)
+    refuse_unguided(plan)
     refuse_groundless(plan)
     refuse_uncuttable(plan)
     # The trial of a precision has to come before any other computation.
@@ -139,17 +142,6 @@ def refuse_two_losses(recipe: Recipe) -> None:
     """Raise `UsageError` for ways of reading a batch twice that exclude each other."""
     if recipe.training.r_drop and recipe.training.simcut:
         raise UsageError("--r-drop and --simcut both read each batch twice, in different ways", "choose one of them")
-
-
-def refuse_groundless(recipe: Recipe) -> None:
-    """Raise `UsageError` for updates of low rank that are to no model, or for something about them without them."""
-    training = recipe.training
-    if training.lora_rank and not training.init_from:
-        raise UsageError(
-            "--lora-rank adapts a model that was trained before, and none is named", "give it with --init-from"
-        )
-    if training.lora_alpha != TrainingSettings().lora_alpha and not training.lora_rank:
-        raise UsageError("--lora-alpha changes nothing without --lora-rank", "give --lora-rank too, for example 8")
 
 
 def refuse_uncuttable(recipe: Recipe) -> None:

@@ -18,7 +18,6 @@ from mtcli import recipe as recipes
 from mtcli.checkpoint import durable, lock, steps
 from mtcli.checkpoint.store import Checkpoint
 from mtcli.data.batches import Batches
-from mtcli.data.resegmented import batches_of
 from mtcli.errors import InterruptedRun, ResourceError
 from mtcli.model.build import build
 from mtcli.model.low_rank import adapt, updated
@@ -27,6 +26,7 @@ from mtcli.settings import Recipe
 from mtcli.training.divergence import SetbackError
 from mtcli.training.ema import Average
 from mtcli.training.fitting import fitted
+from mtcli.training.guidance import batches_for
 from mtcli.training.loop import fit
 from mtcli.training.material import Vocabulary, gather
 from mtcli.training.observer import Observer, Validation
@@ -75,7 +75,7 @@ def train(request: Request, directory: Path, watch: Watch, ranks: Ranks | None =
             resume(state, stored, recipe, material, watch.observer)
         state.align()
         ranks.lead(lambda: declare(state, recipe, directory))
-        batches = batches_of(material.training, material.tokenizer, recipe)
+        batches = batches_for(material.training, material.tokenizer, recipe)
         validator = Validator(material, recipe)
         run = Run(directory, recipe, state, validator, batches.steps_per_epoch(), watch)
         return ended(run, batches, lambda: fresh(recipe, origin=parent(recipe, watch.observer)))
