@@ -41,6 +41,11 @@ class DataSettings(Section):
     valid: tuple[str, ...] = setting((), "corpora to choose the best checkpoint on", "warn")
     source_lang: str = setting("", "language to translate from, as in the file names", "refuse")
     target_lang: str = setting("", "language to translate into, as in the file names", "refuse")
+    alignments: tuple[str, ...] = setting(
+        (),
+        "word alignments of each corpus of --train, in order: files of lines such as 0-0 1-2, source and target word",
+        "refuse",
+    )
     strict: bool = setting(False, "fail on a line that cannot be read instead of dropping it", "refuse")
     max_length: int = setting(256, "drop training pairs with a side longer than this many tokens", "refuse", ge=1)
 
@@ -175,6 +180,12 @@ class TrainingSettings(Section):
         ge=0,
     )
     simcut_rate: float = setting(0.05, "simcut: share of words that are left out", "warn", ge=0, lt=1)
+    guided_alignment: float = setting(
+        0.0,
+        "weight of how far the attention that aligns words is from --alignments; 0: they teach nothing",
+        "warn",
+        ge=0,
+    )
     bpe_dropout: float = setting(
         0.0,
         "bpe tokenizers: cut training text anew in every epoch, leaving out merges with this probability; 0: none",
@@ -204,6 +215,15 @@ class TrainingSettings(Section):
     )
     accumulate: int = setting(1, "batches of each process in one optimizer step", "warn", ge=1, le=65536)
     init_from: str = setting("", "run or checkpoint with whose weights to begin, to train them further", "refuse")
+    lora_rank: int = setting(
+        0,
+        "with --init-from: learn nothing but updates of this rank to each matrix of attentions, feed-forward networks"
+        " and, of recurrent models, around the cells; 0: learn all weights",
+        "refuse",
+        ge=0,
+        le=65536,
+    )
+    lora_alpha: float = setting(16.0, "these updates are multiplied by this, divided by --lora-rank", "refuse", gt=0)
     max_steps: int = setting(0, "stop after this many steps; 0: no limit", "free", ge=0)
     max_epochs: int = setting(0, "stop after this many passes over the data; 0: no limit", "free", ge=0)
     max_minutes: float = setting(0, "stop after this much time, resumed runs added up; 0: no limit", "free", ge=0)

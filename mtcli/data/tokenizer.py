@@ -167,10 +167,11 @@ class Tokenizer:
 
     def surfaces_source(self, line: str) -> list[str]:
         """What each token of `encode_source` adds to the text of a line."""
-        text = _escape(line)
-        pieces = self._source.encode(text, out_type=str)  # unknown characters are in these as they were
-        are_bytes = [bool(self._source.is_byte(token)) for token in self._source.encode(text)]
-        return [_readable(piece.replace(SPACE, " ")) for piece in surfaces(pieces, are_bytes)]
+        return _surfaces(self._source, line)
+
+    def surfaces_reference(self, line: str) -> list[str]:
+        """What each token of `encode_target` adds to the text of a line."""
+        return _surfaces(self._target, line)
 
     def surfaces_target(self, tokens: Sequence[int]) -> list[str]:
         """What each target token adds to the text of `decode_target`; special tokens add nothing."""
@@ -263,6 +264,13 @@ def _processor(model: bytes) -> Any:
 def _encode(processor: Any, lines: Sequence[str]) -> list[list[int]]:
     tokens: list[list[int]] = processor.encode([_escape(line) for line in lines], num_threads=_threads(lines))
     return tokens
+
+
+def _surfaces(processor: Any, line: str) -> list[str]:
+    text = _escape(line)
+    pieces = processor.encode(text, out_type=str)  # unknown characters are in these as they were
+    are_bytes = [bool(processor.is_byte(token)) for token in processor.encode(text)]
+    return [_readable(piece.replace(SPACE, " ")) for piece in surfaces(pieces, are_bytes)]
 
 
 def _escape(line: str) -> str:

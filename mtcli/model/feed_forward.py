@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import gelu, silu
 
 from mtcli.model.dropout import Dropout
+from mtcli.model.linear import Linear
 
 
 class FeedForward(nn.Module):
@@ -23,7 +24,7 @@ class FeedForward(nn.Module):
 
     def __init__(self, model_dim: int, inner_dim: int, dropout: float, gain: float = 1.0) -> None:
         super().__init__()
-        self.widen = nn.Linear(model_dim, self.parts * inner_dim)
+        self.widen = Linear(model_dim, *[inner_dim] * self.parts)
         self.narrow = nn.Linear(inner_dim, model_dim)
         self.dropout = Dropout(dropout)
         for matrix in (*self.widen.weight.chunk(self.parts), self.narrow.weight):

@@ -49,9 +49,11 @@ class Recurrent(Seq2Seq[RecurrentState]):
         """Whether contexts are means of the memory's vectors."""
         return self.decoder.look.supports_weights
 
-    def attention(self, batch: Batch) -> Float[Tensor, "b t s"]:
-        """How much the prediction of each target token looks at each source token, token by token."""
-        return self.decoder.attention(self.target(batch.target_in), self.encode(batch.source, batch.source_rows))
+    def readout_and_attention(self, batch: Batch) -> tuple[Float[Tensor, "b t m"], Float[Tensor, "b t s"]]:
+        """`readout`, and how much the prediction of each target token looks at each source token, of one pass."""
+        memory = self.encode(batch.source, batch.source_rows)
+        vectors, weights = self.decoder.watched(self.target(batch.target_in), memory)
+        return self.dropout(vectors), weights
 
     def start(self, memory: Memory, width: int = 1) -> RecurrentState:
         """The state before the first step; the memory's keys are computed once per sentence."""

@@ -85,17 +85,22 @@ class Decoder(Choice, nn.Module, ABC):
     def forward(self, x: Float[Tensor, "b t m"], memory: Memory) -> Float[Tensor, "b t m"]:
         """The vectors to predict from after each token."""
 
-    def attention(self, x: Float[Tensor, "b t m"], memory: Memory) -> Float[Tensor, "b t s"]:
-        """The share that each of the memory's vectors has in the context of each token."""
+    def watched(
+        self, x: Float[Tensor, "b t m"], memory: Memory
+    ) -> tuple[Float[Tensor, "b t m"], Float[Tensor, "b t s"]]:
+        """`forward`, token by token, and the share that each of the memory's vectors has in each token's context."""
         state = self.start(memory)
+        vectors: list[Tensor] = []
         weights: list[Tensor] = []
         for token in x.unbind(1):
             before = state
-            _, state = self.step(token, before)
+            vector, state = self.step(token, before)
             query = (before if self.asks_first else state).cells[-1][0]
+            vectors.append(vector)
             weights.append(precise(self.look.weights(query[:, None], before.places, before.seen)))
         together = torch.cat(weights, dim=1)
-        return together / together.sum(-1, keepdim=True)  # local-p has multiplied them by its Gaussian
+        # local-p has multiplied them by its Gaussian
+        return torch.stack(vectors, dim=1), together / together.sum(-1, keepdim=True)
 
     def glance(self, query: Float[Tensor, "n m"], state: RecurrentState) -> Float[Tensor, "n m"]:
         """The context of one query per row; the rows of a sentence ask its memory together."""

@@ -76,6 +76,10 @@ class Seq2Seq(nn.Module, ABC, Generic[State]):
 
         A token's weights sum to 1 over the source, its EOS included; padding has none.
         """
+        return self.readout_and_attention(batch)[1]
+
+    def readout_and_attention(self, batch: Batch) -> tuple[Float[Tensor, "b t m"], Float[Tensor, "b t s"]]:
+        """What `readout` and `attention` give, of one pass; asked only where supported."""
         raise NotImplementedError
 
     def forward(self, batch: Batch) -> Float[Tensor, "b t v"]:

@@ -48,10 +48,10 @@ class Transformer(Seq2Seq["TransformerState"]):
         """Whether the cross-attention has weights."""
         return self.decoder.blocks[0].cross_attention.mechanism.supports_weights
 
-    def attention(self, batch: Batch) -> Float[Tensor, "b t s"]:
-        """How much the prediction of each target token looks at each source token."""
+    def readout_and_attention(self, batch: Batch) -> tuple[Float[Tensor, "b t m"], Float[Tensor, "b t s"]]:
+        """`readout`, and how much the prediction of each target token looks at each source token, of one pass."""
         memory = self.encode(batch.source, batch.source_rows)
-        return self.decoder.attention(self.target(batch.target_in), batch.target_rows, memory)
+        return self.decoder.watched(self.target(batch.target_in), batch.target_rows, memory)
 
     def start(self, memory: Memory, width: int = 1) -> TransformerState:
         """The state before the first step; the memory's keys and values are computed once per sentence and layer."""
@@ -147,8 +147,10 @@ class Decoder(nn.Module):
         decoded: Tensor = self.last(x)
         return decoded
 
-    def attention(self, x: Float[Tensor, "b t m"], rows: Rows, memory: Memory) -> Float[Tensor, "b t s"]:
-        """How much each target token looks at each token of the memory: the mean over all heads of all layers.
+    def watched(
+        self, x: Float[Tensor, "b t m"], rows: Rows, memory: Memory
+    ) -> tuple[Float[Tensor, "b t m"], Float[Tensor, "b t s"]]:
+        """`forward`, and how much each token looks at each one of the memory: the mean over all heads of all layers.
 
         Which layer aligns words best differs: Garg et al. 2019 find that it is the last but one of six; of three, it
         was the second on Multi30k and the last on Tatoeba and on the sample corpus. The mean over all of them was the
@@ -157,9 +159,9 @@ class Decoder(nn.Module):
         to_past, to_memory = Attend(rows, rows, causal=True), Attend(rows, memory.rows)
         weights = []
         for block in self.blocks:
-            weights.append(block.weights(x, memory, to_past).mean(1))
-            x = block(x, memory.values, to_past, to_memory)
-        return torch.stack(weights).mean(0)
+            x, heads = block.watched(x, memory, to_past, to_memory)
+            weights.append(heads.mean(1))
+        return self.last(x), torch.stack(weights).mean(0)
 
     def step(
         self, x: Float[Tensor, "n 1 m"], state: TransformerState
@@ -201,11 +203,18 @@ class DecoderBlock(nn.Module):
         around = self.feed_forward_residual
         return around.join(x, self.feed_forward(around.enter(x)))
 
-    def weights(self, x: Float[Tensor, "b t m"], memory: Memory, to_past: Attend) -> Float[Tensor, "b h t s"]:
-        """How much each token looks at each token of the memory, head by head."""
+    def watched(
+        self, x: Float[Tensor, "b t m"], memory: Memory, to_past: Attend, to_memory: Attend
+    ) -> tuple[Float[Tensor, "b t m"], Float[Tensor, "b h t s"]]:
+        """`forward`, and how much each token looks at each token of the memory, head by head."""
         around = self.attention_residual
         x = around.join(x, self.attention(around.enter(x), to_past))
-        return self.cross_attention.weights(self.cross_residual.enter(x), memory.values, memory.rows)
+        around = self.cross_residual
+        asking = around.enter(x)
+        weights = self.cross_attention.weights(asking, memory.values, memory.rows)
+        x = around.join(x, self.cross_attention.cross(asking, memory.values, to_memory))
+        around = self.feed_forward_residual
+        return around.join(x, self.feed_forward(around.enter(x))), weights
 
     def step(
         self, x: Float[Tensor, "n 1 m"], past: Past | None, seen: Past, state: TransformerState

@@ -15,6 +15,8 @@ from mtcli.model.seq2seq import Seq2Seq
 class Average:
     """A second model, whose parameters follow those of the one that learns; nothing ever changes the latter.
 
+    Parameters that do not learn are one with the latter's.
+
     After update t it is `a <- d a + (1 - d) w` with `d = min(decay, (1 + t) / (10 + t))`: an average over about the
     last tenth of the updates at first, so that the first values are soon forgotten, and over the last
     `1 / (1 - decay)` later.
@@ -24,9 +26,11 @@ class Average:
         self.learner = learner
         self.decay = decay
         self.updates = 0
-        self.model = deepcopy(learner).requires_grad_(False)
-        self.averages: list[Tensor] = [*self.model.parameters()]
-        self.weights: list[Tensor] = [*learner.parameters()]
+        fixed = {id(parameter): parameter for parameter in learner.parameters() if not parameter.requires_grad}
+        self.model = deepcopy(learner, fixed)
+        self.averages: list[Tensor] = [p for p in self.model.parameters() if p.requires_grad]
+        self.weights: list[Tensor] = [p for p in learner.parameters() if p.requires_grad]
+        self.model.requires_grad_(False)
 
     @torch.no_grad()
     def move(self) -> None:
@@ -43,8 +47,8 @@ class Average:
         return self.model
 
     def raw(self) -> dict[str, Tensor]:
-        """The weights of the learner, each once."""
-        return {name: parameter.detach() for name, parameter in self.learner.named_parameters()}
+        """The weights that learn, each once."""
+        return {name: p.detach() for name, p in self.learner.named_parameters() if p.requires_grad}
 
     def restore(self, averaged: Mapping[str, Tensor], raw: Mapping[str, Tensor], updates: int) -> None:
         """Become what was stored: `averaged` is what `current` had, whole; `raw` is what `raw` gave."""

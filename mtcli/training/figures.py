@@ -69,8 +69,8 @@ def throughput(windows: Sequence[Stretch]) -> dict[str, Any]:
 
 
 def model_flops(windows: Sequence[Stretch], recipe: Recipe, vocabulary: int) -> list[int] | None:
-    """Operations of each window; None for a model that there is no formula for."""
-    if not countable(recipe.model):
+    """Operations of each window; None where there is no formula for it, or not all of the model learns."""
+    if not countable(recipe.model) or recipe.training.lora_rank:
         return None
     return [passes(recipe.training) * each.model_flops(recipe.model, vocabulary) for each in windows]
 

@@ -20,6 +20,8 @@ from mtcli.machine import free_memory
 from mtcli.settings import Recipe, TrainingSettings
 from mtcli.training.consistency import passes
 from mtcli.training.engine import gradients
+from mtcli.training.guidance import unguided
+from mtcli.training.links import Linked
 from mtcli.training.loss import training_loss
 from mtcli.training.memory import attempted
 from mtcli.training.observer import Observer
@@ -53,13 +55,14 @@ def longest_batch(corpus: Encoded, max_tokens: int) -> Batch:
     """The batch that takes most memory: attention grows with the square of a length, all else with the tokens."""
     length = corpus.longest
     rows = [[UNK] * length] * max(1, max_tokens // (length + 1))
-    return Batch.of(rows, rows)
+    batch = Batch.of(rows, rows)
+    return unguided(batch) if isinstance(corpus, Linked) else batch
 
 
 def fewest_parts(state: TrainState, batch: Batch, settings: TrainingSettings) -> int:
     """The smallest power of two that fits; `ResourceError` if not even one pair does."""
     for parameter in state.model.parameters():
-        parameter.grad = torch.zeros_like(parameter)
+        parameter.grad = torch.zeros_like(parameter) if parameter.requires_grad else None
     state.optimizer.step()  # which allocates its moments
     parts = 1
     if state.device.type == "cpu":

@@ -13,6 +13,7 @@ from mtcli.layout import Batch
 from mtcli.model.seq2seq import Seq2Seq
 from mtcli.settings import TrainingSettings
 from mtcli.training.consistency import r_drop_loss, simcut_loss
+from mtcli.training.guidance import Guided, guided_loss
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,9 @@ def training_loss(model: Seq2Seq[Any], batch: Batch, settings: TrainingSettings)
     smoothing = settings.label_smoothing
     if settings.r_drop:
         return Loss(*r_drop_loss(model, batch, smoothing, settings.r_drop))
+    if settings.guided_alignment:
+        assert isinstance(batch, Guided)
+        return Loss(*guided_loss(model, batch, smoothing, settings.guided_alignment))
     if settings.simcut:
         return Loss(*simcut_loss(model, batch, smoothing, settings.simcut, settings.simcut_rate))
     return batch_loss(model, batch, smoothing)

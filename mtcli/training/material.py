@@ -13,9 +13,11 @@ from mtcli.checkpoint.store import Checkpoint
 from mtcli.data import tokenizer as tokenizers
 from mtcli.data.corpus import Account, Corpus, SentencePair, open_corpora
 from mtcli.data.encoded import Encoded, encode
+from mtcli.data.rows import digest_of_files
 from mtcli.data.tokenizer import Tokenizer
 from mtcli.errors import ModelError
 from mtcli.settings import Recipe
+from mtcli.training.links import linked
 from mtcli.training.observer import Observer
 from mtcli.training.ranks import Ranks
 
@@ -60,7 +62,7 @@ def encoded(
 ) -> Material:
     """The corpora as tokens."""
     account = Account()
-    corpus = encode(training, tokenizer, recipe.data.max_length, cache_directory(), account)
+    corpus = learned_from(recipe, training, tokenizer, cache_directory(), account)
     observer.say(f"training corpus: {account}")
     show_examples(account, observer)
     pairs = list(pairs_of(valid, Account()))
@@ -68,8 +70,19 @@ def encoded(
     held_out = encode(valid, tokenizer, recipe.data.max_length, cache_directory(), account)
     observer.say(f"validation corpus: {account}")
     show_examples(account, observer)
-    fingerprint = digest([corpus.fingerprint() for corpus in training] + [tokenizer.digest])
+    alignments = [digest_of_files([*recipe.data.alignments])] if recipe.data.alignments else []
+    fingerprint = digest([*(corpus.fingerprint() for corpus in training), tokenizer.digest, *alignments])
     return Material(tokenizer, corpus, held_out, pairs, fingerprint)
+
+
+def learned_from(
+    recipe: Recipe, training: Sequence[Corpus], tokenizer: Tokenizer, cache: Path, account: Account
+) -> Encoded:
+    """The training corpus as tokens, with its word alignments if the recipe names some."""
+    corpus = encode(training, tokenizer, recipe.data.max_length, cache, account)
+    if not recipe.data.alignments:
+        return corpus
+    return linked(corpus, training, recipe.data.alignments, tokenizer, recipe.data.max_length, cache)
 
 
 def opened(names: Sequence[str], recipe: Recipe) -> list[Corpus]:

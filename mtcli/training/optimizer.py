@@ -9,8 +9,8 @@ from mtcli.settings import TrainingSettings
 
 
 def adamw(model: nn.Module, settings: TrainingSettings) -> Optimizer:
-    """AdamW (Loshchilov & Hutter 2019); matrices decay, biases and norms do not."""
-    parameters = list(model.parameters())
+    """AdamW (Loshchilov & Hutter 2019) of what learns; matrices decay, biases and norms do not."""
+    parameters = [p for p in model.parameters() if p.requires_grad]
     groups = [
         {"params": [p for p in parameters if p.dim() > 1], "weight_decay": settings.weight_decay},
         {"params": [p for p in parameters if p.dim() <= 1], "weight_decay": 0.0},

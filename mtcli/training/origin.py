@@ -14,7 +14,7 @@ from mtcli.data.tokenizer import Tokenizer
 from mtcli.errors import UsageError
 from mtcli.model.seq2seq import Seq2Seq
 from mtcli.recipe import Values
-from mtcli.settings import Recipe, declarations
+from mtcli.settings import Recipe, TrainingSettings, declarations
 from mtcli.training.observer import Observer
 
 FIXED = ("preset", "tokenizer", "model")
@@ -56,6 +56,17 @@ def contradictions(there: Recipe, here: Recipe, path: Path) -> Iterator[str]:
     named = here.tokenizer.tokenizer
     if named and Tokenizer.load(Path(named)).digest != Tokenizer.load(path).digest:
         yield f"--tokenizer: the embeddings belong to the model's own pieces, and {named} has others"
+
+
+def refuse_groundless(recipe: Recipe) -> None:
+    """Raise `UsageError` for updates of low rank that are to no model, or for something about them without them."""
+    training = recipe.training
+    if training.lora_rank and not training.init_from:
+        raise UsageError(
+            "--lora-rank adapts a model that was trained before, and none is named", "give it with --init-from"
+        )
+    if training.lora_alpha != TrainingSettings().lora_alpha and not training.lora_rank:
+        raise UsageError("--lora-alpha changes nothing without --lora-rank", "give --lora-rank too, for example 8")
 
 
 def named_again(old: Recipe, file: Values, typed: Mapping[str, Any]) -> dict[str, str]:

@@ -18,8 +18,9 @@ from mtcli.errors import UsageError
 from mtcli.model.build import longest, refuse_impossible, supports_attention, unpackable
 from mtcli.recipe import flag
 from mtcli.settings import Recipe
+from mtcli.training.guidance import refuse_unguided
 from mtcli.training.observer import Observer
-from mtcli.training.origin import inherited, named_again
+from mtcli.training.origin import inherited, named_again, refuse_groundless
 
 RESOLVED_AT_START: dict[str, Any] = {
     "preset": "auto",
@@ -50,6 +51,7 @@ def settle(request: Request, directory: Path, observer: Observer) -> Recipe:
         refuse_undecodable(recipe)
         refuse_two_losses(recipe)
         refuse_unrecordable(recipe)
+        refuse_unguided(recipe)
         warn_of_standstill(recipe, observer)
         use_processor(recipe.training.threads)
         return with_precision(recipe)
@@ -66,11 +68,13 @@ def descended(request: Request) -> Request:
 
 def begun(request: Request, observer: Observer) -> Recipe:
     """The whole recipe of a run that begins now; its data need not be named, unless the preset depends on them."""
-    plan = recipes.resolve(request.file, request.typed)
+    plan = with_layout(recipes.resolve(request.file, request.typed))
     refuse_impossible(plan.model, plan.tokenizer.joint)
     refuse_unplaceable(plan)
     refuse_undecodable(plan)
     refuse_two_losses(plan)
+    refuse_unguided(plan)
+    refuse_groundless(plan)
     refuse_uncuttable(plan)
     # The trial of a precision has to come before any other computation.
     use_processor(plan.training.threads)

@@ -11,6 +11,7 @@ from torch.optim import Optimizer
 
 from mtcli.checkpoint.store import Resume
 from mtcli.data.batches import Place
+from mtcli.model.low_rank import merged, unmerged
 from mtcli.model.seq2seq import Seq2Seq
 from mtcli.training.ema import Average
 from mtcli.training.precision import Precision
@@ -77,12 +78,12 @@ class TrainState:
         return self.precision.device
 
     def weights(self) -> dict[str, Tensor]:
-        """The parameters of the model that is judged, by name; tied ones share storage."""
-        return {name: value.detach() for name, value in self.judged.state_dict(keep_vars=True).items()}
+        """The parameters of the model that is judged, by name, as a plain one has them; tied ones share storage."""
+        return merged(self.judged)
 
     def align(self) -> None:
         """Give all ranks the first one's weights: those that another kind of machine drew may differ."""
-        self.ranks.align([*self.weights().values(), *self.model.state_dict().values()])
+        self.ranks.align([*self.judged.state_dict().values(), *self.model.state_dict().values()])
 
     def resume(self) -> Resume:
         """What another process needs to go on as if it were this one."""
@@ -91,6 +92,7 @@ class TrainState:
             for index, entry in self.optimizer.state_dict()["state"].items()
             for key, value in entry.items()
         }
+        tensors |= {f"unmerged.{name}": value for name, value in unmerged(self.judged).items()}
         tensors["random.cpu"] = torch.get_rng_state()
         if self.device.type == "cuda":
             tensors["random.cuda"] = torch.cuda.get_rng_state(self.device)
@@ -116,6 +118,7 @@ class TrainState:
         """Become the state that was stored."""
         moments: dict[int, dict[str, Tensor]] = {}
         raw: dict[str, Tensor] = {}
+        parts: dict[str, Tensor] = {}
         for name, tensor in resume.tensors.items():
             kind, _, rest = name.partition(".")
             if kind == "optimizer":
@@ -123,6 +126,9 @@ class TrainState:
                 moments.setdefault(int(index), {})[key] = tensor
             elif kind == "raw":
                 raw[rest] = tensor
+            elif kind == "unmerged":
+                parts[rest] = tensor
+        weights = {**weights, **parts}
         if self.average:
             self.average.restore(weights, raw, resume.values["averaged"])
         else:
@@ -130,8 +136,8 @@ class TrainState:
         groups = self.optimizer.state_dict()["param_groups"]
         self.optimizer.load_state_dict({"state": moments, "param_groups": groups})
         progress = dict(resume.values["progress"])
-        parts = {"place": Place(**progress["place"]), "trend": Trend(**progress.get("trend", {}))}
-        self.progress = Progress(**{**progress, **parts})
+        tables = {"place": Place(**progress["place"]), "trend": Trend(**progress.get("trend", {}))}
+        self.progress = Progress(**{**progress, **tables})
         self.precision.restore(resume.values["scaler"])
         torch.set_rng_state(resume.tensors["random.cpu"])
         if self.device.type == "cuda" and "random.cuda" in resume.tensors:

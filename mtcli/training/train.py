@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -18,14 +19,16 @@ from mtcli.checkpoint import durable, lock, steps
 from mtcli.checkpoint.store import Checkpoint
 from mtcli.data.ahead import Ahead
 from mtcli.data.batches import Batches
-from mtcli.data.resegmented import batches_of
 from mtcli.errors import InterruptedRun, ResourceError
 from mtcli.model.build import build
+from mtcli.model.low_rank import adapt, updated
+from mtcli.model.seq2seq import Seq2Seq
 from mtcli.settings import Recipe
 from mtcli.training.divergence import SetbackError
 from mtcli.training.ema import Average
 from mtcli.training.engine import engine_of
 from mtcli.training.fitting import fitted
+from mtcli.training.guidance import batches_for
 from mtcli.training.loop import fit
 from mtcli.training.material import Vocabulary, gather
 from mtcli.training.observer import Observer, Validation
@@ -68,11 +71,13 @@ def train(request: Request, directory: Path, watch: Watch, ranks: Ranks | None =
         if not recipe.training.split:
             recipe = fitted(recipe, fresh, material.training, watch.observer)
         state = fresh(recipe, origin=origin)
+        if recipe.training.lora_rank:
+            watch.observer.say(learning_of(state.model))
         if stored:
             resume(state, stored, recipe, material, watch.observer)
         state.align()
         ranks.lead(lambda: declare(state, recipe, directory))
-        batches = batches_of(material.training, material.tokenizer, recipe)
+        batches = batches_for(material.training, material.tokenizer, recipe)
         validator = Validator(material, recipe)
         run = Run(directory, recipe, state, validator, batches.steps_per_epoch(), watch)
         return ended(run, batches, lambda: fresh(recipe, origin=parent(recipe, watch.observer)))
@@ -107,11 +112,19 @@ def built(
     model = build(recipe.model, vocabulary.source_size, vocabulary.target_size, vocabulary.joint).to(device)
     if origin:
         begin_with(model, origin, Path(recipe.training.init_from))
+    if recipe.training.lora_rank:
+        adapt(model, recipe.training.lora_rank, recipe.training.lora_alpha)
     optimizer = catalog.load("optimizer", recipe.training.optimizer)(model, recipe.training)
     assert recipe.training.precision != "auto"
     precision = Precision(recipe.training.precision, device)
     average = Average(model, recipe.training.ema) if recipe.training.ema else None
     return TrainState(model, optimizer, precision, Progress(), data, ranks, average)
+
+
+def learning_of(model: Seq2Seq[Any]) -> str:
+    """How much of a model learns."""
+    sizes = [(parameter.numel(), parameter.requires_grad) for parameter in model.parameters()]
+    return f"of {sum(size for size, _ in sizes):,} parameters {sum(size for size, learns in sizes if learns):,} learn"
 
 
 def declare(state: TrainState, recipe: Recipe, directory: Path) -> None:
@@ -123,8 +136,11 @@ def declare(state: TrainState, recipe: Recipe, directory: Path) -> None:
 def refuse_full_disk(state: TrainState, recipe: Recipe, directory: Path) -> None:
     """Raise `ResourceError` if the checkpoints that are yet to come do not fit on the disk."""
     parameters = sum(parameter.numel() for parameter in state.model.parameters())
-    # Weights, Adam's two moments and, beside an average, the weights that it is of; all in fp32.
-    one = (4 if state.average else 3) * 4 * parameters
+    learning = sum(parameter.numel() for parameter in state.model.parameters() if parameter.requires_grad)
+    updating = sum(matrix.weight.numel() for _, matrix in updated(state.model))
+    # Weights, the matrices under updates of low rank by themselves, and of what learns Adam's two moments and, beside
+    # an average, the weights that it is of; all in fp32.
+    one = 4 * (parameters + updating + (3 if state.average else 2) * learning)
     # Those kept, the best, and one that is being written; those of an earlier start are there already.
     missing = max(1, recipe.training.keep + 2 - len(steps.steps(directory)))
     needed, free = one * missing, shutil.disk_usage(directory).free

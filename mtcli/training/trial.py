@@ -16,17 +16,18 @@ from mtcli import recipe as recipes
 from mtcli.data.account import Account
 from mtcli.data.ahead import Ahead
 from mtcli.data.batches import POOL, Batches
-from mtcli.data.encoded import Encoded, encode
+from mtcli.data.encoded import Encoded
 from mtcli.data.generated import LENGTHS, MEAN, generate
-from mtcli.data.resegmented import batches_of, form_of
+from mtcli.data.resegmented import form_of
 from mtcli.data.tokenizer import Tokenizer
 from mtcli.machine import matmul_rate, now, peak_memory
 from mtcli.settings import Recipe, TrainingSettings
 from mtcli.training.engine import engine_of
 from mtcli.training.figures import model_flops, share, stretches, throughput, times
 from mtcli.training.fitting import fitted
+from mtcli.training.guidance import batches_for
 from mtcli.training.loop import fit
-from mtcli.training.material import Vocabulary, chosen_tokenizer, opened
+from mtcli.training.material import Vocabulary, chosen_tokenizer, learned_from, opened
 from mtcli.training.memory import parts_of
 from mtcli.training.meter import Meter
 from mtcli.training.observer import Observer
@@ -73,7 +74,7 @@ def subject(request: Request, observer: Observer) -> Iterator[Subject]:
         place, account = Path(scratch), Account()
         corpora = opened(recipe.data.train, recipe)
         tokenizer = chosen_tokenizer(recipe, corpora, place, None, observer)
-        corpus = encode(corpora, tokenizer, recipe.data.max_length, place / "cache", account)
+        corpus = learned_from(recipe, corpora, tokenizer, place / "cache", account)
         about = f"{', '.join(recipe.data.train)}: {account}"
         yield divided(Subject(recipe, tokenizer, corpus, about), observer)
 
@@ -138,7 +139,7 @@ def paced(
     settings = endless(subject.recipe.training)
     state.precision = TimedPrecision(state.precision, phases)
     batches = (
-        batches_of(subject.corpus, subject.vocabulary, subject.recipe)
+        batches_for(subject.corpus, subject.vocabulary, subject.recipe)
         if isinstance(subject.vocabulary, Tokenizer)
         else Batches(subject.corpus, settings.max_tokens, settings.seed, form_of(subject.corpus, subject.recipe))
     )

@@ -56,6 +56,7 @@ def test_weights_times_values_are_what_the_model_mixes(settings: ModelSettings) 
     weights = mixtures(model, batch)
     shares = weights / weights.sum(-1, keepdim=True)
     torch.testing.assert_close(model.attention(batch), shares, **TIGHT)
+    torch.testing.assert_close(model.readout_and_attention(batch)[0], model.readout(batch), **TIGHT)
 
 
 def mixtures(model: Seq2Seq[Any], batch: Batch) -> Tensor:

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from mtcli.errors import InterruptedRun, ResourceError, UsageError
 from mtcli.layout import Batch
+from mtcli.model.low_rank import adapt
 from mtcli.model.seq2seq import Seq2Seq
 from mtcli.settings import TrainingSettings
 from mtcli.training import loop
@@ -28,6 +29,7 @@ from mtcli.training.interrupt import Interrupt
 from mtcli.training.loop import Group, train_step
 from mtcli.training.loss import Loss, batch_loss, training_loss
 from mtcli.training.observer import Nobody
+from mtcli.training.optimizer import adamw
 from mtcli.training.plan import Request
 from mtcli.training.ranks import Ranks
 from mtcli.training.run import Run, Watch
@@ -57,18 +59,21 @@ def share(group: Group, ranks: Ranks) -> Group:
     return group[ranks.rank :: ranks.world]
 
 
-def exact(ranks: Ranks, dropout: float = 0.0) -> TrainState:
+def exact(ranks: Ranks, dropout: float = 0.0, lora_rank: int = 0) -> TrainState:
     """A state in float64 that belongs to one of the ranks."""
     state = test_loop.fresh(dropout=dropout)
     state.model.double()
+    if lora_rank:
+        adapt(state.model, lora_rank, 16.0)
+        state.optimizer = adamw(state.model, test_loop.SETTINGS)
     state.ranks = ranks
     return state
 
 
-def steps(ranks: Ranks, dropout: float = 0.0) -> dict[str, Any]:
+def steps(ranks: Ranks, dropout: float = 0.0, lora_rank: int = 0) -> dict[str, Any]:
     """The gradient, the norm and the loss of one step, and the weights after three."""
-    state, group = exact(ranks, dropout), share(test_loop.group(*SPLIT), ranks)
-    gradient = test_loop.gradient(exact(ranks, dropout), group, test_loop.SETTINGS)
+    state, group = exact(ranks, dropout, lora_rank), share(test_loop.group(*SPLIT), ranks)
+    gradient = test_loop.gradient(exact(ranks, dropout, lora_rank), group, test_loop.SETTINGS)
     metrics = [train_step(state, group, CLIPPED) for _ in range(3)]
     return {
         "gradient": torch.cat([part.flatten() for part in gradient]),
@@ -156,6 +161,7 @@ def study(ranks: Together, folder: Path) -> dict[str, Any]:
     """Everything that takes no run."""
     return {
         "steps": steps(ranks),
+        "adapted": steps(ranks, lora_rank=2),
         "dropped": [steps(ranks, dropout=0.3) for _ in range(2)],
         "naive": mean_of_means(ranks),
         "poison": poison(ranks),

@@ -71,14 +71,15 @@ def relative(one: torch.Tensor, other: torch.Tensor) -> float:
     return float((one - other).norm() / other.norm())
 
 
-def test_the_gradient_is_that_of_one_process(studied: Studied) -> None:
-    alone = work.steps(Ranks())
+@pytest.mark.parametrize(("kind", "lora_rank"), [("steps", 0), ("adapted", 2)])
+def test_the_gradient_is_that_of_one_process(kind: str, lora_rank: int, studied: Studied) -> None:
+    alone = work.steps(Ranks(), lora_rank=lora_rank)
     for rank in studied.study:
-        assert relative(rank["steps"]["gradient"], alone["gradient"]) < 1e-7
-        assert rank["steps"]["norms"] == pytest.approx(alone["norms"], rel=1e-7)
-        assert rank["steps"]["losses"] == pytest.approx(alone["losses"], rel=1e-7)
-        assert rank["steps"]["tokens"] == alone["tokens"]
-        torch.testing.assert_close(rank["steps"]["weights"], alone["weights"], rtol=1e-7, atol=1e-7)
+        assert relative(rank[kind]["gradient"], alone["gradient"]) < 1e-7
+        assert rank[kind]["norms"] == pytest.approx(alone["norms"], rel=1e-7)
+        assert rank[kind]["losses"] == pytest.approx(alone["losses"], rel=1e-7)
+        assert rank[kind]["tokens"] == alone["tokens"]
+        torch.testing.assert_close(rank[kind]["weights"], alone["weights"], rtol=1e-7, atol=1e-7)
 
 
 def test_the_mean_of_the_ranks_means_is_another_gradient(studied: Studied) -> None:

@@ -43,7 +43,7 @@ class MultiHeadAttention(nn.Module):
         self.mechanism = mechanism
         self.position = position
         # One matrix: a self-attention's three projections are then one product.
-        self.project = Linear(model_dim, sum(self.sizes))
+        self.project = Linear(model_dim, *self.sizes)
         self.merge = nn.Linear(model_dim, model_dim)
         for part in torch.split(self.project.weight, self.sizes):
             nn.init.xavier_uniform_(part, gain)
