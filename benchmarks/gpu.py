@@ -1,6 +1,6 @@
 """Everything worth knowing on one GPU, in one call of less than ten minutes: tests, throughput, MFU, time to BLEU.
 
-    python benchmarks/gpu.py --multi30k DIR --tatoeba DIR --out DIR [--budget 560]
+    python benchmarks/gpu.py --multi30k DIR --tatoeba DIR --out DIR [--budget 560] [--parts throughput]
 
 The folders hold {train,val,test_2016_flickr}.{en,de} and {train,dev,test}.{en,de}. First `pytest -m gpu`; then a
 few seconds of training for each model, precision and corpus; then training until the budget (in seconds) is spent,
@@ -51,6 +51,7 @@ CONVERGENCE = [
 # One warm-up and learning rate for all, so that a minute or two is enough to see them learn; pre-norm for the same.
 QUICK = ["--norm", "pre", "--lr", "1e-3", "--warmup-steps", "500", "--dropout", "0.2", "--max-tokens", "8192"]
 PIECES = 8000
+PARTS = ("tests", "throughput", "convergence")
 
 
 @dataclass
@@ -81,6 +82,7 @@ def main() -> None:
     parser.add_argument("--budget", type=float, default=560)
     parser.add_argument("--seconds", type=float, default=4, help="for each throughput")
     parser.add_argument("--device", default="cuda")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
     args = parser.parse_args()
     session = Session(args.out, time.monotonic() + args.budget)
     device = torch.device(args.device)
@@ -88,7 +90,8 @@ def main() -> None:
         scratch = Path(folder)
         os.environ["MTCLI_CACHE"] = str(scratch / "cache")
         session.keep("facts", facts(device))
-        session.keep("tests", gpu_tests())
+        if "tests" in args.parts:
+            session.keep("tests", gpu_tests())
         peak = peak_flops(device)
         session.keep("peak", {"bf16 matmul, TFLOP/s": peak / 1e12})
         prefixes = {
@@ -96,11 +99,12 @@ def main() -> None:
             "tatoeba": (args.tatoeba / "train", args.tatoeba / "dev"),
         }
         corpora = {name: prepared(train, scratch / name) for name, (train, _) in prefixes.items()}
+        later = 120 if "convergence" in args.parts else 20
         for name, preset, precision, tokens in product(corpora, PRESETS, PRECISIONS, BUDGETS):
             about = {"corpus": name, "preset": preset, "precision": precision, "max_tokens": tokens}
-            if session.left() > 120:
+            if "throughput" in args.parts and session.left() > later:
                 session.keep("throughput", about | throughput(corpora[name], about, device, args.seconds, peak))
-        for number, (name, preset, precision) in enumerate(CONVERGENCE):
+        for number, (name, preset, precision) in enumerate(CONVERGENCE if "convergence" in args.parts else []):
             seconds = session.left() / (len(CONVERGENCE) - number) - 15  # loading and a last validation
             if seconds > 20:
                 about = {"corpus": name, "preset": preset, "precision": precision}

@@ -170,7 +170,9 @@ def versions(*packages: str) -> dict[str, str]:
 
 
 def commit(checkout: Path) -> str:
-    """The commit that a checkout is at."""
+    """The commit that a checkout is at; $COMMIT says it of a copy without a history."""
+    if not (checkout / ".git").exists() and "COMMIT" in os.environ:
+        return os.environ["COMMIT"]
     command = ["git", "-C", str(checkout), "describe", "--always", "--dirty"]
     return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip() or "unknown"
 

@@ -44,3 +44,11 @@ def test_results_name_no_folder_of_this_machine(tmp_path: Path, monkeypatch: pyt
     assert "| what | rate | ratio |" in text
     assert "| b |  | 2 |" in text
     assert "/home/" not in text + path.with_suffix(".json").read_text(encoding="utf-8")
+
+
+def test_a_copy_without_a_history_is_told_its_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COMMIT", raising=False)
+    assert measure.commit(tmp_path) == "unknown"
+    monkeypatch.setenv("COMMIT", "abc")
+    assert measure.commit(tmp_path) == "abc"
+    assert measure.commit(measure.ROOT) != "abc"

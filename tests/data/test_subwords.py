@@ -14,6 +14,7 @@ import sentencepiece
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mtcli.data.corpus import SentencePair
 from mtcli.data.encoded import Sentences
 from mtcli.data.subwords import Cutter, keys_of, kinds, uniforms
 from mtcli.data.tokenizer import SPACE, UNK, Tokenizer, train
@@ -74,6 +75,18 @@ def test_what_follows_an_unknown_character_is_cut_too(tokenizer: Tokenizer) -> N
     assert plain[0][-1] == names.index(longest)
     drawn = cut(tokenizer, plain, keys_of([1], np.arange(50)))
     assert len({tuple(row) for row in drawn}) > 1
+
+
+@pytest.mark.parametrize("kind", ["unigram", "bpe"])
+def test_a_mark_of_one_character_before_a_sentence_stays_one_however_it_is_cut(kind: str, tmp_path: Path) -> None:
+    """What docs/recipes.md says of tags."""
+    marked = [SentencePair(f"¤ {pair.source}", pair.target) for pair in PAIRS]
+    learnt = train(PAIRS + marked, TokenizerSettings(vocab_size=320, tokenizer_model=kind), tmp_path).tokenizer
+    plain = learnt.encode_source([pair.source for pair in marked] * 20)
+    for row in plain + cut(learnt, plain, keys_of([1], np.arange(len(plain)))):
+        pieces = learnt.pieces_source(row)
+        assert pieces[0] == f"{SPACE}¤" or pieces[:2] == [SPACE, "¤"]
+        assert pieces[1 + (pieces[0] == SPACE)].startswith(SPACE)
 
 
 def test_sentences_that_would_get_too_long_stay_as_they_are(tokenizer: Tokenizer) -> None:
