@@ -10,17 +10,13 @@ from typing import Any
 from mtcli import catalog
 from mtcli import recipe as recipes
 from mtcli.data.corpus import Account, open_corpora
-from mtcli.data.subwords import kinds
-from mtcli.data.tokenizer import Tokenizer
-from mtcli.decoding.contradiction import refuse_impossible as refuse_impossible_search
 from mtcli.device import choose_device, choose_precision, use_processor
 from mtcli.errors import UsageError
-from mtcli.model.build import longest, refuse_impossible, supports_attention, unpackable
 from mtcli.recipe import flag
 from mtcli.settings import Recipe
-from mtcli.training.guidance import refuse_unguided
 from mtcli.training.observer import Observer
-from mtcli.training.origin import inherited, named_again, refuse_groundless
+from mtcli.training.origin import inherited, named_again
+from mtcli.training.refusals import refuse_contradictions, refuse_incomplete, refuse_uncuttable
 
 RESOLVED_AT_START: dict[str, Any] = {
     "preset": "auto",
@@ -48,10 +44,7 @@ def settle(request: Request, directory: Path, observer: Observer) -> Recipe:
     """
     if (directory / "recipe.toml").exists():
         recipe = continued(request, directory, observer)
-        refuse_undecodable(recipe)
-        refuse_two_losses(recipe)
-        refuse_unrecordable(recipe)
-        refuse_unguided(recipe)
+        refuse_contradictions(recipe)
         warn_of_standstill(recipe, observer)
         use_processor(recipe.training.threads)
         return with_precision(recipe)
@@ -69,22 +62,14 @@ def descended(request: Request) -> Request:
 def begun(request: Request, observer: Observer) -> Recipe:
     """The whole recipe of a run that begins now; its data need not be named, unless the preset depends on them."""
     plan = with_layout(recipes.resolve(request.file, request.typed))
-    refuse_impossible(plan.model, plan.tokenizer.joint)
-    refuse_unplaceable(plan)
-    refuse_undecodable(plan)
-    refuse_two_losses(plan)
-    refuse_unguided(plan)
-    refuse_groundless(plan)
+    refuse_contradictions(plan)
     refuse_uncuttable(plan)
     # The trial of a precision has to come before any other computation.
     use_processor(plan.training.threads)
     precision = with_precision(plan).training.precision
     pairs = count(plan) if plan.preset == "auto" else None
     recipe = with_layout(with_schedule(recipes.resolve(request.file, request.typed, pairs)))
-    refuse_unpackable(recipe)
-    refuse_unrecordable(recipe)
-    refuse_impossible(recipe.model, recipe.tokenizer.joint)
-    refuse_unplaceable(recipe)
+    refuse_contradictions(recipe)
     refuse_uncuttable(recipe)
     warn_of_standstill(recipe, observer)
     return replaced(recipe, precision=precision)
@@ -112,83 +97,6 @@ def continued(request: Request, directory: Path, observer: Observer) -> Recipe:
     for name, before, after in found["warn"]:
         observer.warn(f"{flag(name)} changes from {before!r} to {after!r}")
     return new
-
-
-def refuse_incomplete(plan: Recipe) -> None:
-    """Raise `UsageError` for data that were not named."""
-    for name in ("train", "valid", "source_lang", "target_lang"):
-        if not getattr(plan.data, name):
-            raise UsageError(
-                f"{flag(name)} is missing",
-                "for example: mtcli train --train data/train --valid data/valid -s en -t de -o runs/en-de",
-            )
-
-
-def refuse_unplaceable(recipe: Recipe) -> None:
-    """Raise `UsageError` if training pairs may be longer than the model can hold."""
-    limit, length = longest(recipe.model), recipe.data.max_length + 1
-    if limit and limit < length:
-        raise UsageError(
-            f"this model holds at most {limit} tokens, EOS included, but training pairs may have {length}",
-            f"give --max-length {limit - 1} to drop longer pairs, or --max-positions {length}",
-        )
-
-
-def refuse_undecodable(recipe: Recipe) -> None:
-    """Raise `UsageError` if validation, or translation after training, cannot decode as the recipe says."""
-    decoding, attention = recipe.decoding, supports_attention(recipe.model)
-    refuse_impossible_search(decoding.decoding, decoding, attention)
-    validation = decoding.model_copy(update={"n_best": 1})
-    refuse_impossible_search(recipe.training.validation_decoding, validation, attention)
-
-
-def refuse_two_losses(recipe: Recipe) -> None:
-    """Raise `UsageError` for ways of reading a batch twice that exclude each other."""
-    if recipe.training.r_drop and recipe.training.simcut:
-        raise UsageError("--r-drop and --simcut both read each batch twice, in different ways", "choose one of them")
-
-
-def refuse_uncuttable(recipe: Recipe) -> None:
-    """Raise `UsageError` if text is to be cut at random in a way that is not its tokenizer's."""
-    named, training = recipe.tokenizer.tokenizer, recipe.training
-    asked = {"bpe": "bpe_dropout", "unigram": "unigram_temperature"}
-    asked = {kind: name for kind, name in asked.items() if getattr(training, name)}
-    if not asked:
-        return
-    found = kinds(Tokenizer.load(Path(named))) if named else {recipe.tokenizer.tokenizer_model}
-    for kind, name in asked.items():
-        if kind not in found:
-            raise UsageError(
-                f"{flag(name)} is for {kind} tokenizers, and {named or 'the one to be trained'} is none",
-                "--bpe-dropout is for --tokenizer-model bpe, --unigram-temperature for --tokenizer-model unigram",
-            )
-
-
-def refuse_unpackable(recipe: Recipe) -> None:
-    """Raise `UsageError` if sentences are to share rows that this model cannot read."""
-    reasons = unpackable(recipe.model)
-    if recipe.training.layout == "packed" and reasons:
-        raise UsageError(
-            "batches of this model cannot be packed", *(f"- {reason}" for reason in reasons), "give --layout padded"
-        )
-
-
-def refuse_unrecordable(recipe: Recipe) -> None:
-    """Raise `UsageError` if steps are to be recorded that a recording cannot hold."""
-    training = recipe.training
-    if training.engine != "graph":
-        return
-    reasons = {
-        "CUDA graphs need a CUDA device": choose_device(training.device).type != "cuda",
-        "batches must have one shape (--layout packed), and this run began with others": training.layout != "packed",
-        "fp16 asks the device in each step whether its gradients were finite": training.precision == "fp16",
-        "which blocks are skipped (--layer-dropout) is decided anew in each step": recipe.model.layer_dropout > 0,
-    }
-    if any(reasons.values()):
-        raise UsageError(
-            "the steps of this run cannot be recorded (--engine graph)",
-            *(f"- {reason}" for reason, holds in reasons.items() if holds),
-        )
 
 
 def count(plan: Recipe) -> int:

@@ -21,8 +21,8 @@ from mtcli.settings import ModelSettings, Recipe, TrainingSettings
 from mtcli.training.engine import Eager, Engine
 from mtcli.training.loop import Group, train_step
 from mtcli.training.meter import StepMetrics
-from mtcli.training.plan import refuse_unpackable, refuse_unrecordable
 from mtcli.training.recorded import Recorded
+from mtcli.training.refusals import refuse_unpackable, refuse_unrecordable
 from mtcli.training.state import TrainState
 from tests.training.test_loop import exact
 from tests.training.tiny import run, same_weights, stored, wishes
