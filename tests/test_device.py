@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -12,6 +14,7 @@ import torch
 from mtcli import device
 from mtcli.device import choose_device, choose_precision, use_processor
 from mtcli.errors import UsageError
+from mtcli.kernels.packed import multiplies_bf16
 
 CPU = torch.device("cpu")
 
@@ -130,3 +133,25 @@ def test_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     use_processor(0)
     use_processor(3)
     assert given == [3]
+
+
+GROWTH = """
+import torch
+from mtcli.device import use_processor
+use_processor(1)
+matrix = torch.zeros(512, 256, dtype=torch.bfloat16)
+def taken(first):
+    for rows in range(first, first + 200):
+        torch.nn.functional.linear(torch.zeros(rows, 256, dtype=torch.bfloat16), matrix)
+    with open("/proc/self/statm") as numbers:
+        return int(numbers.read().split()[1]) * 4096 / 1e6
+print(taken(400), taken(600), taken(800))
+"""
+
+
+@pytest.mark.skipif(not multiplies_bf16(), reason="this processor has no instructions for bf16")
+def test_products_of_ever_new_shapes_take_no_more_memory() -> None:
+    """Each shape has code of its own, which is not kept for ever."""
+    said = subprocess.run([sys.executable, "-c", GROWTH], capture_output=True, text=True, check=True).stdout
+    first, *later = map(float, said.split())
+    assert max(later) < first + 30, "a thousand are kept by default: 300 MB more"
