@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from copy import deepcopy
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -25,8 +26,16 @@ class Average:
         self.decay = decay
         self.updates = 0
         self.model = deepcopy(learner).requires_grad_(False)
-        self.averages: list[Tensor] = [*self.model.parameters()]
-        self.weights: list[Tensor] = [*learner.parameters()]
+
+    @cached_property
+    def averages(self) -> list[Tensor]:
+        """What moves, looked up at the first update: until then, ranks may divide both models among them."""
+        return [*self.model.parameters()]
+
+    @cached_property
+    def weights(self) -> list[Tensor]:
+        """What it moves to."""
+        return [*self.learner.parameters()]
 
     @torch.no_grad()
     def move(self) -> None:

@@ -21,6 +21,8 @@ from mtcli.settings import Recipe
 from mtcli.training.observer import Observer
 from mtcli.training.origin import inherited, named_again
 
+ELEMENTWISE = ("adamw",)
+"""Optimizers that move each number by itself."""
 RESOLVED_AT_START: dict[str, Any] = {
     "preset": "auto",
     "precision": "auto",
@@ -48,6 +50,7 @@ def settle(request: Request, directory: Path, observer: Observer) -> Recipe:
         recipe = continued(request, directory, observer)
         refuse_undecodable(recipe)
         refuse_two_losses(recipe)
+        refuse_unshardable(recipe)
         warn_of_standstill(recipe, observer)
         use_processor(recipe.training.threads)
         return with_precision(recipe)
@@ -69,6 +72,7 @@ def begun(request: Request, observer: Observer) -> Recipe:
     refuse_unplaceable(plan)
     refuse_undecodable(plan)
     refuse_two_losses(plan)
+    refuse_unshardable(plan)
     refuse_uncuttable(plan)
     # The trial of a precision has to come before any other computation.
     use_processor(plan.training.threads)
@@ -138,6 +142,28 @@ def refuse_two_losses(recipe: Recipe) -> None:
     """Raise `UsageError` for ways of reading a batch twice that exclude each other."""
     if recipe.training.r_drop and recipe.training.simcut:
         raise UsageError("--r-drop and --simcut both read each batch twice, in different ways", "choose one of them")
+
+
+def refuse_unshardable(recipe: Recipe) -> None:
+    """Raise `UsageError` for what processes that divide a model among them cannot do."""
+    training = recipe.training
+    if not training.shard:
+        return
+    if not training.split:
+        raise UsageError(
+            "--shard cannot try out how much memory there is: where it ends for one process, the others wait for it",
+            "give --max-tokens and --split",
+        )
+    if recipe.model.layer_dropout:
+        raise UsageError(
+            "--shard and --layer-dropout exclude each other: processes gather each layer at the same time, and so"
+            " cannot skip different ones"
+        )
+    if training.optimizer not in ELEMENTWISE:
+        raise UsageError(
+            f"--shard divides matrices by rows, and --optimizer {training.optimizer} needs them whole",
+            f"choose --optimizer {ELEMENTWISE[0]}",
+        )
 
 
 def refuse_uncuttable(recipe: Recipe) -> None:

@@ -13,6 +13,7 @@ from mtcli.checkpoint.store import Resume
 from mtcli.data.batches import Place
 from mtcli.model.seq2seq import Seq2Seq
 from mtcli.training.ema import Average
+from mtcli.training.holding import Holding
 from mtcli.training.precision import Precision
 from mtcli.training.ranks import Ranks
 
@@ -65,6 +66,8 @@ class TrainState:
     ranks: Ranks = field(default_factory=Ranks)
     """The processes that train this model together."""
     average: Average | None = None
+    holding: Holding = field(default_factory=Holding)
+    """How the processes hold the model, its average and the optimizer's moments."""
 
     @property
     def judged(self) -> Seq2Seq[Any]:
@@ -77,11 +80,15 @@ class TrainState:
         return self.precision.device
 
     def weights(self) -> dict[str, Tensor]:
-        """The parameters of the model that is judged, by name; tied ones share storage."""
-        return {name: value.detach() for name, value in self.judged.state_dict(keep_vars=True).items()}
+        """The parameters of the model that is judged, by name; tied ones are one tensor."""
+        values = self.judged.state_dict(keep_vars=True)
+        once = {id(value): value.detach() for value in values.values()}
+        return {name: once[id(value)] for name, value in values.items()}
 
     def align(self) -> None:
         """Give all ranks the first one's weights: those that another kind of machine drew may differ."""
+        if self.holding.sharded:  # there is one of each, and they were aligned before they were divided
+            return
         self.ranks.align([*self.weights().values(), *self.model.state_dict().values()])
 
     def resume(self) -> Resume:

@@ -16,6 +16,7 @@ import pytest
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.distributed.tensor import DTensor
 
 from mtcli.errors import InterruptedRun, ResourceError, UsageError
 from mtcli.layout import Batch
@@ -247,5 +248,6 @@ def digest(run: Run) -> str:
 
 
 def digest_of(weights: Mapping[str, Tensor]) -> str:
-    """These weights in a few characters."""
-    return hashlib.sha256(b"".join(x.numpy().tobytes() for x in weights.values())).hexdigest()
+    """These weights, or what this rank holds of them, in a few characters."""
+    held = (x.to_local() if isinstance(x, DTensor) else x for x in weights.values())
+    return hashlib.sha256(b"".join(x.numpy().tobytes() for x in held)).hexdigest()
