@@ -74,7 +74,7 @@ def counted(batches: Sequence[Batch]) -> tuple[int, int]:
 
 def gradients(state: TrainState, batches: Sequence[Batch], settings: TrainingSettings, tokens: int) -> Tensor:
     """Add the gradients of what is minimised, divided by `tokens`; return the cross-entropy of all batches, a sum."""
-    entropies = []
+    entropies: list[Tensor] = []
     parts = [part for batch in batches for part in batch.parts(parts_of(state, settings.split))]
     for part in [*parts, *idle(state, parts)]:
         with state.precision.autocast():

@@ -41,7 +41,7 @@ class Sharded(Holding):
         for model in models:
             ranks.align(model.state_dict().values())  # what another kind of machine drew may differ
             divide(model, mesh)
-            model.register_load_state_dict_pre_hook(take_parts_of_weights)
+            model.register_load_state_dict_pre_hook(take_parts_of_weights)  # type: ignore[no-untyped-call]
 
     def follow(self, optimizer: Optimizer) -> None:
         """Let the optimizer of a model that is held take moments as a checkpoint stores them: whole."""
