@@ -16,6 +16,7 @@ import pytest
 import torch
 
 from mtcli.checkpoint import durable, steps, store
+from mtcli.checkpoint.store import Checkpoint
 from mtcli.errors import DivergenceError, ResourceError
 from mtcli.evaluation import Score
 from mtcli.training import loop, validate
@@ -183,9 +184,9 @@ def test_max_minutes(corpora: Path, tmp_path: Path) -> None:
 
 
 def test_an_end_that_comes_while_a_checkpoint_is_written_is_judged_too(corpora: Path, tmp_path: Path) -> None:
-    def slow(self: Run) -> Path:
+    def slow(self: Run, checkpoint: Checkpoint) -> Path:
         self.state.progress.seconds += 60
-        return write(self)
+        return write(self, checkpoint)
 
     write = Run.write
     with pytest.MonkeyPatch.context() as patch:
