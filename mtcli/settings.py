@@ -213,6 +213,7 @@ class TrainingSettings(Section):
     split: int = setting(
         1, "parts of a batch computed one after the other, to save memory; 0: as few as fit", "warn", ge=0, le=65536
     )
+    shard: bool = setting(False, "divide weights, gradients and moments among the processes", "warn")
     accumulate: int = setting(1, "batches of each process in one optimizer step", "warn", ge=1, le=65536)
     init_from: str = setting("", "run or checkpoint with whose weights to begin, to train them further", "refuse")
     lora_rank: int = setting(

@@ -75,8 +75,10 @@ def updated(model: Seq2Seq[Any]) -> Iterator[tuple[str, LowRank]]:
 
 
 def merged(model: Seq2Seq[Any]) -> dict[str, Tensor]:
-    """The state of the plain model that computes the same; tied parameters share storage."""
-    state = {name: value.detach() for name, value in model.state_dict(keep_vars=True).items()}
+    """The state of the plain model that computes the same; tied parameters are one tensor."""
+    values = model.state_dict(keep_vars=True)
+    once = {id(value): value.detach() for value in values.values()}
+    state = {name: once[id(value)] for name, value in values.items()}
     for name, module in updated(model):
         state[f"{name}.weight"] = module.merged()
         del state[f"{name}.down"], state[f"{name}.up"]

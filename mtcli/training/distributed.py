@@ -16,6 +16,8 @@ from torch.distributed.rendezvous import rendezvous
 
 from mtcli.device import choose_device
 from mtcli.errors import ResourceError, UsageError, UserError
+from mtcli.model.seq2seq import Seq2Seq
+from mtcli.training.holding import Holding
 from mtcli.training.ranks import Number, Ranks, Result
 
 PATIENCE = timedelta(hours=24)
@@ -51,6 +53,14 @@ class Together(Ranks):
         if self.gradients is None:
             self.gradients = cast(dist.ProcessGroup, dist.new_group(backend="nccl", timeout=STEP))
         return torch.device("cuda", local)
+
+    def hold(self, models: Sequence[Seq2Seq[Any]], device: torch.device, shard: bool) -> Holding:
+        """Put models of one kind where they compute; ranks divide them among them if they are to `shard`."""
+        if not shard:
+            return super().hold(models, device, shard)
+        from mtcli.training.sharding import Sharded  # what it imports takes most of a second
+
+        return Sharded(self, device, models)
 
     def lead(self, work: Callable[[], Result]) -> Result:
         """Let the first rank alone do `work`; when it is done, all have its result."""
@@ -113,6 +123,20 @@ class Together(Ranks):
             parameter.grad = grad.view_as(parameter) if present else None
         return total.view(())
 
+    @contextmanager
+    def hearing(self) -> Iterator[None]:
+        """Inside, an exchange that fails because another rank is gone becomes a `ResourceError`.
+
+        PyTorch exchanges in the midst of a pass where the model is divided, and any other fault may come from there
+        too: only what names gloo, or the error's type, tells them apart.
+        """
+        try:
+            yield
+        except RuntimeError as error:
+            if not isinstance(error, dist.DistError) and "gloo" not in str(error):
+                raise
+            raise gone() from error
+
     def tells(self, error: UserError) -> bool:
         """Whether this rank is the one to report an error; the launcher asks the store for its exit code."""
         try:
@@ -166,8 +190,13 @@ def exchanging() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        raise ResourceError(
-            "another process of this training ended, and without it the others cannot go on",
-            "if it did not say why, it was killed, perhaps for want of memory",
-            "the same command goes on from the last checkpoint",
-        ) from error
+        raise gone() from error
+
+
+def gone() -> ResourceError:
+    """What to say when another process does not answer."""
+    return ResourceError(
+        "another process of this training ended, and without it the others cannot go on",
+        "if it did not say why, it was killed, perhaps for want of memory",
+        "the same command goes on from the last checkpoint",
+    )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from copy import deepcopy
+from functools import cached_property
+from itertools import compress
 from typing import Any
 
 import torch
@@ -27,10 +29,18 @@ class Average:
         self.decay = decay
         self.updates = 0
         fixed = {id(parameter): parameter for parameter in learner.parameters() if not parameter.requires_grad}
-        self.model = deepcopy(learner, fixed)
-        self.averages: list[Tensor] = [p for p in self.model.parameters() if p.requires_grad]
-        self.weights: list[Tensor] = [p for p in learner.parameters() if p.requires_grad]
-        self.model.requires_grad_(False)
+        self.model = deepcopy(learner, fixed).requires_grad_(False)
+        self.learned = [parameter.requires_grad for parameter in learner.parameters()]
+
+    @cached_property
+    def averages(self) -> list[Tensor]:
+        """What moves, looked up at the first update: until then, ranks may divide both models among them."""
+        return [*compress(self.model.parameters(), self.learned)]
+
+    @cached_property
+    def weights(self) -> list[Tensor]:
+        """What it moves to."""
+        return [*compress(self.learner.parameters(), self.learned)]
 
     @torch.no_grad()
     def move(self) -> None:

@@ -46,7 +46,8 @@ class Eager:
     ) -> tuple[Tensor, float]:
         """Gradients of all ranks, then an update."""
         loss = within_memory(state, batches, settings.split, lambda: gradients(state, batches, settings, tokens))
-        loss = state.ranks.add(state.model.parameters(), loss)
+        # Gradients that ranks divide among them are added in the backward pass.
+        loss = state.ranks.add(() if state.holding.sharded else state.model.parameters(), loss)
         for parameters in state.optimizer.param_groups:
             parameters["lr"] = lr
         return loss, state.precision.update(state.model, state.optimizer, settings.clip)
@@ -56,11 +57,18 @@ def gradients(
     state: TrainState, batches: Sequence[Batch], settings: TrainingSettings, tokens: int | Tensor
 ) -> Tensor:
     """Add the gradients of what is minimised, divided by `tokens`; return the cross-entropy of all batches, a sum."""
-    entropies = []
-    for batch in batches:
-        for part in batch.parts(parts_of(state, settings.split)):
-            with state.precision.autocast():
-                loss = training_loss(state.model, part.to(state.device), settings)
-            state.precision.backward(loss.total / tokens)
-            entropies.append(loss.cross_entropy)
-    return sum(entropies[1:], start=entropies[0])
+    entropies: list[Tensor] = []
+    parts = [part for batch in batches for part in batch.parts(parts_of(state, settings.split))]
+    for part in [*parts, *idle(state, parts)]:
+        with state.precision.autocast():
+            loss = training_loss(state.model, part.to(state.device), settings)
+        counts = len(entropies) < len(parts)
+        state.precision.backward(loss.total / tokens if counts else 0 * loss.total)
+        entropies.append(loss.cross_entropy)
+    return sum(entropies[1 : len(parts)], start=entropies[0])
+
+
+def idle(state: TrainState, parts: Sequence[Batch]) -> list[Batch]:
+    """Parts that a rank computes for nothing: where ranks divide the model, all wait for each other in each part."""
+    (most,) = state.ranks.most(len(parts)) if state.holding.sharded else (len(parts),)
+    return [*parts[:1]] * (most - len(parts))

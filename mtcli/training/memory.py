@@ -59,7 +59,8 @@ def refuse_hopeless(state: TrainState, batches: Sequence[Batch], split: int) -> 
     """Raise `ResourceError` if memory that ran out will not suffice for more parts either."""
     parts = parts_of(state, split)
     divisible = parts < max(batch.pairs for batch in batches)
-    if divisible and state.progress.split_doublings < DOUBLINGS:
+    # Ranks that divide the model wait for each other within a step: none of them can begin it anew.
+    if divisible and state.progress.split_doublings < DOUBLINGS and not state.holding.sharded:
         return
     source = max(batch.source_rows.width for batch in batches)
     target = max(batch.target_rows.width for batch in batches)

@@ -44,6 +44,8 @@ class Precision:
         self.scaler.unscale_(optimizer)
         parameters = [p for p in model.parameters() if p.grad is not None]
         norm = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
+        if hasattr(norm, "full_tensor"):  # a DTensor, whose import takes a second, of gradients in several ranks
+            norm = norm.full_tensor()
         if clip:
             nn.utils.clip_grads_with_norm_(parameters, clip, norm)
         return norm

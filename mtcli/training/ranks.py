@@ -9,13 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from mtcli.device import choose_device
 from mtcli.errors import UserError
+from mtcli.model.seq2seq import Seq2Seq
+from mtcli.training.holding import Holding
 
 Result = TypeVar("Result")
 Number = TypeVar("Number", int, float)
@@ -34,6 +36,12 @@ class Ranks:
     def device(self, name: str) -> torch.device:
         """The device that this rank computes on where the recipe says `name`."""
         return choose_device(name)
+
+    def hold(self, models: Sequence[Seq2Seq[Any]], device: torch.device, shard: bool) -> Holding:
+        """Put models of one kind where they compute; several ranks divide them among them if they are to `shard`."""
+        for model in models:
+            model.to(device)
+        return Holding()
 
     def lead(self, work: Callable[[], Result]) -> Result:
         """Let the first rank alone do `work`; when it is done, all have its result."""
@@ -65,6 +73,11 @@ class Ranks:
     def add(self, parameters: Iterable[nn.Parameter], loss: Tensor) -> Tensor:
         """Let every gradient be its sum over the ranks, bit by bit the same at each; return their summed loss."""
         return loss
+
+    @contextmanager
+    def hearing(self) -> Iterator[None]:
+        """Inside, an exchange that fails because another rank is gone becomes a `ResourceError`."""
+        yield
 
     def tells(self, error: UserError) -> bool:
         """Whether this rank is the one to report an error: of all that follow from each other, the first."""

@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from mtcli.errors import UsageError
 from mtcli.kernels.graph import Function, Record, recorder
 from mtcli.layout import Batch, Rows
 from mtcli.packing import Packed
@@ -24,7 +25,9 @@ from mtcli.training.state import TrainState
 
 
 def recorded(state: TrainState) -> Recorded:
-    """The engine for the device of a state."""
+    """The engine for the device of a state; `UsageError` if other processes take part in its steps."""
+    if state.ranks.world > 1:
+        raise UsageError("--engine graph is for one process", "give --engine eager")
     return Recorded(recorder(state.device))
 
 

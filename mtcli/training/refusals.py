@@ -15,6 +15,9 @@ from mtcli.settings import Recipe
 from mtcli.training.guidance import refuse_unguided
 from mtcli.training.origin import refuse_groundless
 
+ELEMENTWISE = ("adamw",)
+"""Optimizers that move each number by itself."""
+
 
 def refuse_incomplete(plan: Recipe) -> None:
     """Raise `UsageError` for data that were not named."""
@@ -36,6 +39,7 @@ def refuse_contradictions(recipe: Recipe) -> None:
     refuse_groundless(recipe)
     refuse_unpackable(recipe)
     refuse_unrecordable(recipe)
+    refuse_unshardable(recipe)
 
 
 def refuse_unplaceable(recipe: Recipe) -> None:
@@ -86,6 +90,31 @@ def refuse_unrecordable(recipe: Recipe) -> None:
         raise UsageError(
             "the steps of this run cannot be recorded (--engine graph)",
             *(f"- {reason}" for reason, holds in reasons.items() if holds),
+        )
+
+
+def refuse_unshardable(recipe: Recipe) -> None:
+    """Raise `UsageError` for what processes that divide a model among them cannot do."""
+    training = recipe.training
+    if not training.shard:
+        return
+    if not training.split:
+        raise UsageError(
+            "--shard cannot try out how much memory there is: where it ends for one process, the others wait for it",
+            "give --max-tokens and --split",
+        )
+    if recipe.model.layer_dropout:
+        raise UsageError(
+            "--shard and --layer-dropout exclude each other: processes gather each layer at the same time, and so"
+            " cannot skip different ones"
+        )
+    for name, value in (("lora_rank", training.lora_rank), ("guided_alignment", training.guided_alignment)):
+        if value:
+            raise UsageError(f"--shard does not go together with {flag(name)}", "choose one of them")
+    if training.optimizer not in ELEMENTWISE:
+        raise UsageError(
+            f"--shard divides matrices by rows, and --optimizer {training.optimizer} needs them whole",
+            f"choose --optimizer {ELEMENTWISE[0]}",
         )
 
 

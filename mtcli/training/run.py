@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from signal import Signals
 
@@ -133,18 +133,19 @@ class Run:
             )
 
     def save(self) -> None:
-        """Let the first rank write a checkpoint of this step, unless it is there."""
+        """Let the first rank write a checkpoint of this step, unless it is there; others may lend it their parts."""
         progress = self.state.progress
         if self.saved_step == progress.step:
             return
-        path = self.state.ranks.lead(self.write)
+        checkpoint = self.checkpoint()
+        path = self.state.ranks.lead(lambda: self.write(checkpoint))
         self.saved_step = progress.step
         self.observer.saved(path)
         self.meter.pause("saving")
 
-    def write(self) -> Path:
+    def write(self, checkpoint: Checkpoint) -> Path:
         """Write a checkpoint, and drop the ones no longer kept."""
-        path = store.save(self.directory, self.checkpoint())
+        path = store.save(self.directory, checkpoint)
         steps.point(self.directory, "latest", self.state.progress.step)
         steps.prune(self.directory, self.recipe.training.keep)
         return path
@@ -164,16 +165,16 @@ class Run:
         steps.prune(self.directory, self.recipe.training.keep)
 
     def checkpoint(self) -> Checkpoint:
-        """All that must outlive this process."""
-        step = self.state.progress.step
+        """All that must outlive this process; a rank that does not write it may have less."""
+        step, gathered, resume = self.state.progress.step, self.state.holding.gathered, self.state.resume()
         validated, validation = self.validation or (None, None)
         return Checkpoint(
             recipe=self.recipe,
             tokenizer=self.validator.tokenizer.files(),
-            weights=self.state.weights(),
+            weights=gathered(self.state.weights()),
             scores=validation.as_json() if validation and validated == step else {},
             step=step,
-            resume=self.state.resume(),
+            resume=replace(resume, tensors=gathered(resume.tensors)),
         )
 
     def finished(self) -> str | None:

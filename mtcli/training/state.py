@@ -14,6 +14,7 @@ from mtcli.data.batches import Place
 from mtcli.model.low_rank import merged, unmerged
 from mtcli.model.seq2seq import Seq2Seq
 from mtcli.training.ema import Average
+from mtcli.training.holding import Holding
 from mtcli.training.precision import Precision
 from mtcli.training.ranks import Ranks
 
@@ -66,6 +67,8 @@ class TrainState:
     ranks: Ranks = field(default_factory=Ranks)
     """The processes that train this model together."""
     average: Average | None = None
+    holding: Holding = field(default_factory=Holding)
+    """How the processes hold the model, its average and the optimizer's moments."""
 
     @property
     def judged(self) -> Seq2Seq[Any]:
@@ -78,11 +81,13 @@ class TrainState:
         return self.precision.device
 
     def weights(self) -> dict[str, Tensor]:
-        """The parameters of the model that is judged, by name, as a plain one has them; tied ones share storage."""
+        """The parameters of the model that is judged, by name, as a plain one has them; tied ones are one tensor."""
         return merged(self.judged)
 
     def align(self) -> None:
         """Give all ranks the first one's weights: those that another kind of machine drew may differ."""
+        if self.holding.sharded:  # there is one of each, and they were aligned before they were divided
+            return
         self.ranks.align([*self.judged.state_dict().values(), *self.model.state_dict().values()])
 
     def resume(self) -> Resume:

@@ -58,7 +58,7 @@ def train(request: Request, directory: Path, watch: Watch, ranks: Ranks | None =
     Raises `UserError`s; among them `InterruptedRun`, after saving, when a signal asked to stop.
     """
     ranks = ranks or Ranks()
-    with ExitStack() as held:
+    with ExitStack() as held, ranks.hearing():
         recipe = ranks.lead(lambda: begin(request, directory, watch.observer, held))
         if not ranks.first:
             follow(recipe)
@@ -109,16 +109,19 @@ def built(
     """A fresh state; the seed decides every parameter, unless they come from another model."""
     device = ranks.device(recipe.training.device)
     torch.manual_seed(recipe.training.seed)
-    model = build(recipe.model, vocabulary.source_size, vocabulary.target_size, vocabulary.joint).to(device)
+    model = build(recipe.model, vocabulary.source_size, vocabulary.target_size, vocabulary.joint)
     if origin:
         begin_with(model, origin, Path(recipe.training.init_from))
     if recipe.training.lora_rank:
         adapt(model, recipe.training.lora_rank, recipe.training.lora_alpha)
+    average = Average(model, recipe.training.ema) if recipe.training.ema else None
+    models = [model, average.model] if average else [model]
+    holding = ranks.hold(models, device, recipe.training.shard)
     optimizer = catalog.load("optimizer", recipe.training.optimizer)(model, recipe.training)
+    holding.follow(optimizer)
     assert recipe.training.precision != "auto"
     precision = Precision(recipe.training.precision, device)
-    average = Average(model, recipe.training.ema) if recipe.training.ema else None
-    return TrainState(model, optimizer, precision, Progress(), data, ranks, average)
+    return TrainState(model, optimizer, precision, Progress(), data, ranks, average, holding)
 
 
 def learning_of(model: Seq2Seq[Any]) -> str:

@@ -37,8 +37,8 @@ class Validator:
     def __call__(self, state: TrainState) -> Validation:
         """Judge the model; neither its state nor any random generator changes. The ranks share the work."""
         started = time.monotonic()
-        model, ranks = state.judged, state.ranks
-        with state.precision.autocast():
+        ranks = state.ranks
+        with state.holding.whole(state.judged) as model, state.precision.autocast():
             loss = self.loss(model, state)
             mine = [pair.source for pair in self.pairs[ranks.rank :: ranks.world]]
             texts = ranks.interleaved(self.translated(mine, model, state.device))

@@ -16,13 +16,14 @@ import pytest
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.distributed.tensor import DTensor
 
 from mtcli.errors import InterruptedRun, ResourceError, UsageError
 from mtcli.layout import Batch
 from mtcli.model.low_rank import adapt
 from mtcli.model.seq2seq import Seq2Seq
 from mtcli.settings import TrainingSettings
-from mtcli.training import loop
+from mtcli.training import engine
 from mtcli.training import run as runs
 from mtcli.training.distributed import Together, together
 from mtcli.training.interrupt import Interrupt
@@ -119,7 +120,7 @@ def scarce(ranks: Ranks) -> dict[str, Any]:
         return training_loss(model, batch, settings)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loop, "training_loss", refusing)
+        patch.setattr(engine, "training_loss", refusing)
         losses = [train_step(state, group, CLIPPED).loss.item() for _ in range(3)]
     return {
         "weights": {name: value.clone() for name, value in state.weights().items()},
@@ -204,7 +205,7 @@ def set_back(ranks: Together, folder: Path, flags: dict[str, Any]) -> dict[str, 
             begun.append(6)
 
     with acting(watched), pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loop, "training_loss", spoiling)
+        patch.setattr(engine, "training_loss", spoiling)
         ended = run({**flags, "ema": 0.5}, folder / "back", ranks, recorder, Interrupt())
     return {"ended": ended, "weights": weights, "steps": [each.step for each in recorder.standings]}
 
@@ -253,5 +254,6 @@ def digest(run: Run) -> str:
 
 
 def digest_of(weights: Mapping[str, Tensor]) -> str:
-    """These weights in a few characters."""
-    return hashlib.sha256(b"".join(x.numpy().tobytes() for x in weights.values())).hexdigest()
+    """These weights, or what this rank holds of them, in a few characters."""
+    held = (x.to_local() if isinstance(x, DTensor) else x for x in weights.values())
+    return hashlib.sha256(b"".join(x.numpy().tobytes() for x in held)).hexdigest()

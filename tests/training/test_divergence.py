@@ -15,7 +15,7 @@ import torch
 from mtcli.checkpoint import steps
 from mtcli.checkpoint.store import Checkpoint
 from mtcli.errors import DivergenceError, InterruptedRun
-from mtcli.training import divergence, loop
+from mtcli.training import divergence, engine
 from mtcli.training.divergence import HIGH_WINDOWS, WINDOW, SetbackError, notice
 from mtcli.training.interrupt import Interrupt
 from mtcli.training.loss import Loss, training_loss
@@ -112,7 +112,7 @@ class Spoilt:
     def __init__(self, patch: pytest.MonkeyPatch, factor: float, calls: int) -> None:
         self.factor, self.calls = factor, calls
         self.on = False
-        patch.setattr(loop, "training_loss", self)
+        patch.setattr(engine, "training_loss", self)
 
     def __call__(self, *arguments: Any) -> Loss:
         loss = training_loss(*arguments)
@@ -161,7 +161,7 @@ def test_what_follows_is_what_follows_from_that_checkpoint(
 ) -> None:
     """Weights, moments, averages, random numbers and data are the checkpoint's: nothing else is left of what was."""
     ended = spoilt_run(corpora, tmp_path / "run", 17, Spoilt(monkeypatch, math.nan, 10), **changes)
-    monkeypatch.setattr(loop, "training_loss", training_loss)
+    monkeypatch.setattr(engine, "training_loss", training_loss)
     run(wishes(corpora, **{**LONG, **changes, "max_steps": 15}), tmp_path / "other")
     other = run(wishes(corpora, **LONG, **changes, lr=5e-3), tmp_path / "other")
     assert same_tensors(ended.checkpoint(30), other.checkpoint(30))
@@ -183,7 +183,7 @@ def test_without_a_checkpoint_a_run_starts_anew(
     if begins_with_another:
         changes |= {"init_from": str(whole.directory), "ema": 0.9}
     ended = spoilt_run(corpora, tmp_path / "run", 17, Spoilt(monkeypatch, math.nan, 10), **changes)
-    monkeypatch.setattr(loop, "training_loss", training_loss)
+    monkeypatch.setattr(engine, "training_loss", training_loss)
     other = run(wishes(corpora, **{**LONG, **changes}, lr=5e-3), tmp_path / "other")
     assert same_tensors(ended.checkpoint(30), other.checkpoint(30))
     assert any("back to the start" in sentence for sentence in ended.recorder.warned)

@@ -16,7 +16,7 @@ from mtcli.errors import ResourceError, UsageError
 from mtcli.layout import Batch
 from mtcli.model.seq2seq import Seq2Seq
 from mtcli.settings import Recipe, TrainingSettings
-from mtcli.training import fitting, loop
+from mtcli.training import engine, fitting
 from mtcli.training.fitting import bytes_held, fewest_parts, fitted, kept, longest_batch
 from mtcli.training.interrupt import Interrupt
 from mtcli.training.loss import Loss, training_loss
@@ -52,7 +52,7 @@ def test_it_is_tried(limit: int, monkeypatch: pytest.MonkeyPatch) -> None:
             raise torch.OutOfMemoryError("CUDA out of memory")
         return training_loss(model, batch, settings)
 
-    monkeypatch.setattr(loop, "training_loss", narrow)
+    monkeypatch.setattr(engine, "training_loss", narrow)
     parts = fewest_parts(state, longest_batch(CORPUS, 1000), SETTINGS)
     sizes = {count: -(-83 // count) for count in (1, 2, 4, 8, 16, 32, 64, 128)}
     assert parts == min(count for count, size in sizes.items() if size <= limit)
@@ -62,7 +62,7 @@ def test_one_pair_that_does_not_fit_is_told(monkeypatch: pytest.MonkeyPatch) -> 
     def never(*_: Any) -> Loss:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr(loop, "training_loss", never)
+    monkeypatch.setattr(engine, "training_loss", never)
     with pytest.raises(ResourceError, match="a pair of 12 tokens") as caught:
         fewest_parts(fresh(), longest_batch(CORPUS, 1000), SETTINGS)
     assert caught.value.exit_code == 5

@@ -17,7 +17,7 @@ from mtcli.errors import InterruptedRun, ResourceError, out_of_memory
 from mtcli.layout import UNK, Batch
 from mtcli.model.seq2seq import Seq2Seq
 from mtcli.settings import TrainingSettings
-from mtcli.training import consistency, loop
+from mtcli.training import consistency, engine
 from mtcli.training.interrupt import Interrupt
 from mtcli.training.loop import train_step
 from mtcli.training.loss import Loss, training_loss
@@ -40,7 +40,7 @@ class Narrow:
     def __init__(self, patch: pytest.MonkeyPatch, rows: int, refusal: Callable[[], Exception] = REFUSALS[0]) -> None:
         self.rows, self.refusal = rows, refusal
         self.seen: list[int] = []
-        patch.setattr(loop, "training_loss", self)
+        patch.setattr(engine, "training_loss", self)
 
     def __call__(self, model: Seq2Seq[Any], batch: Batch, settings: TrainingSettings) -> Loss:
         if len(batch.source) > self.rows:
@@ -149,7 +149,7 @@ def test_other_errors_are_bugs(error: Exception, monkeypatch: pytest.MonkeyPatch
         raise error
 
     assert not out_of_memory(error)
-    monkeypatch.setattr(loop, "training_loss", failing)
+    monkeypatch.setattr(engine, "training_loss", failing)
     with pytest.raises(type(error)):
         train_step(fresh(), group([0, 1]), SETTINGS)
 
@@ -175,12 +175,12 @@ def test_a_run_says_so_and_goes_on(corpora: Path, tmp_path: Path, monkeypatch: p
 def test_resumed_with_as_many_parts(corpora: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The step in which memory runs out is not that of the resumption: those before and after it are the same."""
     whole = narrow_run(corpora, tmp_path / "whole", monkeypatch, 7)
-    monkeypatch.setattr(loop, "training_loss", training_loss)
+    monkeypatch.setattr(engine, "training_loss", training_loss)
     interrupt = Interrupt()
     actions = {7: lambda: Narrow(monkeypatch, 8) and None, 13: lambda: interrupt.note(signal.SIGTERM, None)}
     with pytest.raises(InterruptedRun):
         run(wishes(corpora, validate_every=100), tmp_path / "parts", Recorder(actions), interrupt)
-    monkeypatch.setattr(loop, "training_loss", training_loss)
+    monkeypatch.setattr(engine, "training_loss", training_loss)
     parts = run(wishes(corpora, validate_every=100), tmp_path / "parts")
     assert parts.recorder.warned == []
     assert same_state(parts.checkpoint(20), whole.checkpoint(20))
@@ -219,7 +219,7 @@ def test_what_was_found_out_about_memory_outlives_a_rollback(
         wrong = len(recorder.standings) >= 8 and "diverged" not in told
         return replace(found, total=found.total * math.nan) if wrong else found
 
-    monkeypatch.setattr(loop, "training_loss", loss)
+    monkeypatch.setattr(engine, "training_loss", loss)
     ended = run(wishes(corpora, validate_every=100), tmp_path / "run", recorder)
     assert [event["back_to"] for event in ended.events("rollback")] == [5]
     parts = [event["parts"] for event in ended.events("memory")]

@@ -16,9 +16,10 @@ import pytest
 import torch
 
 from mtcli.checkpoint import durable, steps, store
+from mtcli.checkpoint.store import Checkpoint
 from mtcli.errors import DivergenceError, ResourceError
 from mtcli.evaluation import Score
-from mtcli.training import loop, validate
+from mtcli.training import validate
 from mtcli.training.loss import Loss, training_loss
 from mtcli.training.observer import Validation
 from mtcli.training.run import Run
@@ -183,9 +184,9 @@ def test_max_minutes(corpora: Path, tmp_path: Path) -> None:
 
 
 def test_an_end_that_comes_while_a_checkpoint_is_written_is_judged_too(corpora: Path, tmp_path: Path) -> None:
-    def slow(self: Run) -> Path:
+    def slow(self: Run, checkpoint: Checkpoint) -> Path:
         self.state.progress.seconds += 60
-        return write(self)
+        return write(self, checkpoint)
 
     write = Run.write
     with pytest.MonkeyPatch.context() as patch:
@@ -330,7 +331,7 @@ def test_divergence_names_the_last_good_checkpoint(save_every: int, corpora: Pat
 
     flags = wishes(corpora, save_every=save_every, validate_every=100, max_steps=50)
     with pytest.MonkeyPatch.context() as patch:
-        recorder = Recorder({7: lambda: patch.setattr(loop, "training_loss", spoilt)})
+        recorder = Recorder({7: lambda: patch.setattr(engine, "training_loss", spoilt)})
         with pytest.raises(DivergenceError) as caught:
             run(flags, tmp_path / "run", recorder)
     assert caught.value.exit_code == 6
