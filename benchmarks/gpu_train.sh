@@ -4,6 +4,7 @@
 #   benchmarks/gpu_train.sh fetch WHEELS                     where there is a network: the packages that it lacks
 #   benchmarks/gpu_train.sh tests WHEELS OUT                 pytest -m gpu
 #   benchmarks/gpu_train.sh speed WHEELS OUT CORPORA         tokens/s, MFU and memory of small and base
+#   benchmarks/gpu_train.sh engines WHEELS OUT               each engine beside plain loops, IWSLT size and base
 #   benchmarks/gpu_train.sh multi30k WHEELS OUT CORPORA      how long to 41.0 BLEU, cold
 #   benchmarks/gpu_train.sh tatoeba WHEELS OUT CORPORA       how long to the BLEU of a converged run, cold
 #
@@ -22,7 +23,7 @@ fetch() {
     local machine=(--python-version 3.12 --implementation cp --platform manylinux_2_28_x86_64
         --platform manylinux_2_17_x86_64 --platform manylinux2014_x86_64)
     python3 -m pip download -q --only-binary=:all: "${machine[@]}" -d "$wheels" \
-        pydantic tomli-w zstandard typer jaxtyping beartype sacremoses
+        pydantic tomli-w zstandard typer jaxtyping beartype sacremoses transformers
 }
 
 install() {
@@ -50,6 +51,9 @@ case $stage in
         timeout "$limit" python3 benchmarks/gpu.py --multi30k "$multi30k" --tatoeba "$tatoeba" --out "$out" \
             --budget "$((limit - 20))" --device "${DEVICE:-cuda}" --parts throughput
         ;;
+    engines)
+        timeout "$limit" python3 benchmarks/gpu_speed.py --device "${DEVICE:-cuda}" --results "$out"
+        ;;
     multi30k)
         speedrun data/recipes/multi30k-en-de.toml --train "$multi30k/train" --valid "$multi30k/val" \
             --test "$multi30k/test_2016_flickr" --target "${TARGET:-41.0}" --protocol multi30k-lc --name speedrun-multi30k
@@ -59,7 +63,7 @@ case $stage in
             --target "${TARGET:-39.7}" --name speedrun-tatoeba
         ;;
     *)
-        echo "there is no stage $stage: fetch, tests, speed, multi30k or tatoeba" >&2
+        echo "there is no stage $stage: fetch, tests, speed, engines, multi30k or tatoeba" >&2
         exit 2
         ;;
 esac

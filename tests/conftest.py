@@ -14,4 +14,4 @@ from jaxtyping import install_import_hook
 LOOPS = ("beam", "banks", "diverse", "sampling", "mbr", "utility", "scorer")
 CHOICES = ("filters", "selection", "control", "forbidden", "prefix", "ensemble")
 SEARCH = [f"mtcli.decoding.{name}" for name in (*LOOPS, *CHOICES)]
-install_import_hook(["mtcli.layout", "mtcli.kernels", "mtcli.model", *SEARCH], "beartype.beartype")
+install_import_hook(["mtcli.layout", "mtcli.packing", "mtcli.kernels", "mtcli.model", *SEARCH], "beartype.beartype")

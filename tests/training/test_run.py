@@ -19,7 +19,7 @@ from mtcli.checkpoint import durable, steps, store
 from mtcli.checkpoint.store import Checkpoint
 from mtcli.errors import DivergenceError, ResourceError
 from mtcli.evaluation import Score
-from mtcli.training import validate
+from mtcli.training import engine, validate
 from mtcli.training.loss import Loss, training_loss
 from mtcli.training.observer import Validation
 from mtcli.training.run import Run
