@@ -18,9 +18,7 @@ BLOCK = re.compile(r"^```sh test\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 SHORTER = " --max-steps 20 --validate-every 20 --validation-lines 20 --save-every 5"
 """Appended to every `mtcli train`: a later flag overrides an earlier one."""
 SMALLER = " --model-dim 32 --heads 2 --feed-forward-dim 64 --encoder-layers 1 --decoder-layers 1 --vocab-size 400"
-QUICKER = (
-    f"{SMALLER} --max-tokens 512 --max-steps 150 --validate-every 150 --save-every 150 --warmup-steps 20 --lr 1e-2"
-)
+QUICKER = f"{SMALLER} --max-tokens 512 --max-steps 80 --validate-every 80 --save-every 80 --warmup-steps 20 --lr 1e-2"
 """For models whose translations others learn from: these may not all be empty lines."""
 DOCUMENTS = {"README.md": SHORTER, "docs/recipes.md": SHORTER + QUICKER}
 """The documents, and what is appended to every `mtcli train` in them."""
