@@ -84,13 +84,12 @@ def combinations() -> list[ModelSettings]:
 
 
 def parameters() -> list[Any]:
-    """Combinations as parameters of a law: all that differ from the plain model in up to three places, which has every
+    """Combinations as parameters of a law: all that differ from the plain model in up to three places, where every
     three names meet, and every fourth of the others. Those that differ in more than one place are slow.
     """
     built = combinations()
-    chosen = [each for each in built if differences(each) <= 3] + [each for each in built if differences(each) > 3][
-        ::4
-    ]
+    far = [each for each in built if differences(each) > 3]
+    chosen = [*(each for each in built if differences(each) <= 3), *far[::4]]
     return [pytest.param(each, id=name(each), marks=slow(each)) for each in chosen]
 
 
