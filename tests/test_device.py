@@ -154,4 +154,4 @@ def test_products_of_ever_new_shapes_take_no_more_memory() -> None:
     """Each shape has code of its own, which is not kept for ever."""
     said = subprocess.run([sys.executable, "-c", GROWTH], capture_output=True, text=True, check=True).stdout
     first, *later = map(float, said.split())
-    assert max(later) < first + 30, "a thousand are kept by default: 300 MB more"
+    assert max(later) < first + 100, "a thousand are kept by default: 300 MB more"
