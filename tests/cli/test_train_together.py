@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -86,7 +87,8 @@ def test_a_killed_process_ends_the_training(corpus: Path, tmp_path: Path) -> Non
     code, told = ended(process)
     assert code == 5
     assert told.count("error: ") == 1
-    assert "error: another process of this training ended" in told
+    # The launcher may notice before the other process does.
+    assert re.search(r"error: (another process|process 1) of this training ended", told)
 
 
 @pytest.mark.slow
