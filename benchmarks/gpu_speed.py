@@ -181,7 +181,7 @@ def report(args: argparse.Namespace, rows: list[dict[str, Any]], raw: dict[str, 
         command=measure.command_line({}),
         rows=rows,
         notes=[
-            *(f"{name}: {SHAPES_HERE[name].about}" for name in args.shapes),
+            *(f"{name}: {SHAPES_HERE[name].about}, {SHAPES_HERE[name].pieces:,} pieces" for name in args.shapes),
             "tokens/s: of source and target, without padding, EOS counted; the median of the windows, and the range",
             "MFU: the operations that the model needs, without padding, beside those of a large bf16 product",
             f"first steps: {WARM}, compiling and recording included",

@@ -23,6 +23,13 @@ class Shape:
         """The recipe of such a model, with dropout 0.1."""
         return recipes.resolve({}, {"preset": "small", "dropout": 0.1, **self.model, **typed})
 
+    @property
+    def sizes(self) -> dict[str, Any]:
+        """What the recipes of other toolkits have to be told."""
+        model = self.recipe().model
+        names = ("encoder_layers", "decoder_layers", "model_dim", "feed_forward_dim", "heads")
+        return {name: getattr(model, name) for name in names}
+
     def flops_per_token(self, tokens: Mapping[str, int]) -> float:
         """Operations of training for each counted token: source tokens without EOS, target tokens with one.
 
@@ -42,9 +49,9 @@ def evenly(total: int, parts: int) -> list[int]:
 
 
 SHAPES = {
-    "small": Shape("model_dim 256, 3+3 layers, feed-forward 1024, 4 heads, 8,000 pieces", {}, 8000),
+    "small": Shape("model_dim 256, 3+3 layers, feed-forward 1024, 4 heads", {}, 8000),
     "iwslt": Shape(
-        "model_dim 512, 6+6 layers, feed-forward 1024, 4 heads, 10,000 pieces",
+        "model_dim 512, 6+6 layers, feed-forward 1024, 4 heads",
         {"model_dim": 512, "feed_forward_dim": 1024, "encoder_layers": 6, "decoder_layers": 6, "heads": 4},
         10_000,
     ),

@@ -5,8 +5,8 @@
 The model has one of the shapes in `shapes.py`, dropout and label smoothing 0.1, on Multi30k. Every competitor is a
 process of its own; in each round each of them runs once, one after the other, so that a slow spell of the machine
 hits all alike. PEER_SCRIPTS holds their recipes (`train.sh`, `hf_marian.py`), PEERS their environments and, in
-`data/`, the corpus as pieces (`prepare.py` makes it). These recipes are for the shape small; with another, and
-without them, mtcli runs alone, on pieces of its own.
+`data/`, the corpus as pieces (`prepare.py` makes it). These recipes are for the shape small; for another, copies of
+them with its sizes run. Without them mtcli runs alone, on pieces of its own.
 """
 
 from __future__ import annotations
@@ -18,12 +18,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import measure
 from measure import Figure, Report, Sample, child, figure
+from peer_recipes import resized
 from pieces import own_pieces
 from shapes import SHAPES, Shape
 
@@ -62,10 +63,12 @@ def main() -> None:
     parser.add_argument("--results", type=Path, help="where to write [default: benchmarks/results]")
     args = parser.parse_args()
     peers, scripts = measure.folder(args.peers, "PEERS"), measure.folder(args.peer_scripts, "PEER_SCRIPTS")
-    if args.shape != "small":
-        peers = scripts = None
     with tempfile.TemporaryDirectory() as scratch:
-        field_of = list(competitors(args, peers, scripts, Path(scratch)))
+        pieces = peers / "data" if peers else own_pieces(args.corpora, SHAPES[args.shape].pieces, Path(scratch))
+        shape = replace(SHAPES[args.shape], pieces=count(pieces))
+        if scripts and args.shape != "small":
+            scripts = resized(scripts, SHAPES["small"].sizes, shape.sizes, Path(scratch))
+        field_of = list(competitors(args, pieces, peers, scripts, Path(scratch)))
         chosen = [each for each in field_of if not args.only or each.name.split(" ")[0] in args.only]
         peaks = dict.fromkeys([each.precision for each in chosen], 0.0)
         for number in range(args.rounds):
@@ -74,15 +77,15 @@ def main() -> None:
             for competitor in chosen:
                 compete(competitor, args.steps)
                 print(f"round {number + 1}: {competitor.name} {competitor.batch}", summary(competitor), flush=True)
-    folders = {"PEERS": peers, "PEER_SCRIPTS": scripts, "CORPORA": args.corpora}
+    folders = {"PEERS": peers, "PEER_SCRIPTS": args.peer_scripts, "CORPORA": args.corpora}
     rivals = [[each for each in chosen if each.batch == batch] for batch in args.batches]
-    rows = [row for each in rivals for row in rows_of(each, SHAPES[args.shape], peaks)]
+    rows = [row for each in rivals for row in rows_of(each, shape, peaks)]
     path = Report(
         name="train" if args.shape == "small" else f"train-{args.shape}",
         title=f"Training throughput of the {args.shape} model",
         command=measure.command_line(folders),
         rows=rows,
-        notes=notes(args, peers),
+        notes=notes(args, shape, peers),
         versions=measure.versions("torch", "sentencepiece"),
         raw={f"{each.name} {each.batch}": [vars(sample) for sample in each.samples] for each in chosen}
         | {f"matmul {precision}, FLOP/s of all threads": peak for precision, peak in peaks.items()},
@@ -90,15 +93,15 @@ def main() -> None:
     print(path.read_text(encoding="utf-8"))
 
 
+def count(pieces: Path) -> int:
+    """The size of a vocabulary."""
+    return len((pieces / "vocab.pieces").read_text(encoding="utf-8").rstrip("\n").split("\n"))
+
+
 def competitors(
-    args: argparse.Namespace, peers: Path | None, scripts: Path | None, scratch: Path
+    args: argparse.Namespace, pieces: Path, peers: Path | None, scripts: Path | None, scratch: Path
 ) -> Iterator[Competitor]:
     """mtcli in each precision that pays here, and every toolkit that is installed, at each batch size."""
-    pieces = (
-        peers / "data"
-        if peers and (peers / "data" / "vocab.pieces").exists()
-        else own_pieces(args.corpora, SHAPES[args.shape].pieces, scratch)
-    )
     own = measure.versions()["commit"]
     for batch in args.batches:
         for precision in measure.precisions():
@@ -111,7 +114,7 @@ def competitors(
             python = peers / peer / "bin" / "python"
             if python.exists():
                 version = measure.foreign_version(python, peer)
-                yield Competitor(peer, batch, version, "fp32", peer_run(peer, peers, scripts, batch, args.threads))
+                yield Competitor(peer, batch, version, "fp32", peer_run(args, peer, peers, scripts, batch))
 
 
 def mtcli_run(
@@ -137,9 +140,9 @@ def sleepy(threads: int) -> dict[str, str]:
     return {**threaded(threads), "GOMP_SPINCOUNT": SPINS}
 
 
-def peer_run(peer: str, peers: Path, scripts: Path, batch: int, threads: int) -> Callable[[int], Path]:
+def peer_run(args: argparse.Namespace, peer: str, peers: Path, scripts: Path, batch: int) -> Callable[[int], Path]:
     """Another toolkit's own training command, by the recipe in the scripts."""
-    name = f"bench-{peer}-{batch}"
+    name, threads = f"bench-{peer}-{args.shape}-{batch}", args.threads
     out, data = peers / "runs" / name, peers / "data"
 
     def run(steps: int) -> Path:
@@ -215,21 +218,20 @@ def row_of(found: Figure, competitor: Competitor, best_other: float, shape: Shap
     }
 
 
-def notes(args: argparse.Namespace, peers: Path | None) -> list[str]:
+def notes(args: argparse.Namespace, shape: Shape, peers: Path | None) -> list[str]:
     """How to read the table."""
     return [
         "tokens/s are source pieces without EOS plus target pieces with one EOS, never padding, over the whole loop",
         f"median (lowest-highest) of windows of {WINDOW} steps after the first {SKIP} of each run of {args.steps}, "
         f"{args.rounds} rounds in turn, {args.threads} threads; windows in which other processes used over "
         f"{measure.QUIET} cores do not count, unless fewer than 3 are left: then all do, and a ! says so",
-        f"the shape {args.shape}: {SHAPES[args.shape].about}",
+        f"the shape {args.shape}: {shape.about}, {shape.pieces:,} pieces",
         "the ratio is to the fastest other toolkit at the same batch size",
         "matmul peak: the arithmetic that the model needs for these tokens, as a share of what large matrix products "
         "of the same precision (other toolkits: fp32) reached on as many threads, the best of all rounds",
         "mtcli runs `mtcli.training.loop.fit`, on the same pieces as the others"
         if peers
-        else "pieces of mtcli's own tokenizer; the other toolkits are not installed here, or their recipes are for "
-        "another shape",
+        else "pieces of mtcli's own tokenizer; the other toolkits are not installed here",
         "the first step counts from the start of the process, preparations included that a toolkit keeps for later",
     ]
 
