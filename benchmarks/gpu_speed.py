@@ -43,7 +43,7 @@ LONGEST, PAIRS, WARM = 256, 100_000, 12
 SHAPES_HERE = {
     **SHAPES,
     "base": Shape(
-        "Vaswani et al. 2017: model_dim 512, 6+6 layers, feed-forward 2048, 8 heads, 32,000 pieces",
+        "Vaswani et al. 2017: model_dim 512, 6+6 layers, feed-forward 2048, 8 heads",
         {"model_dim": 512, "feed_forward_dim": 2048, "encoder_layers": 6, "decoder_layers": 6, "heads": 8},
         32_000,
     ),
