@@ -243,7 +243,6 @@ def notes(steps: int) -> list[str]:
         "around all that is looked at, the system maps what is next to it: the farther the parts of a shard lie from "
         "each other, in corpora of up to several shards, the more",
         "reading: `mtcli train` until its first step is near, the start of Python included; training: from then on",
-        "fp32, because in bf16 the kernels that oneDNN keeps, up to 1,024 for as many shapes, come on top",
         "an epoch: a process of its own that makes all batches of an epoch and has no model",
         "after a stop far into an epoch: the middle of the last shard of the fourth epoch",
     ]
