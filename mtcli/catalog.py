@@ -51,7 +51,7 @@ ACTIVATION = {
 }
 NORMALIZATION = {"layernorm": "torch.nn:LayerNorm", "rmsnorm": "mtcli.model.normalization:RMSNorm"}
 NORM = {"pre": "mtcli.model.residual:PreNorm", "post": "mtcli.model.residual:PostNorm"}
-OPTIMIZER = {"adamw": "mtcli.training.optimizer:adamw"}
+OPTIMIZER = {"adamw": "mtcli.training.optimizer:adamw", "muon": "mtcli.training.muon:muon"}
 ENGINE = {
     "auto": "mtcli.training.engine:eager",
     "eager": "mtcli.training.engine:eager",

@@ -15,6 +15,7 @@ from mtcli.kernels.causal_linear import precise
 from mtcli.model.attention.recurrent import Additive, Dot, General, Look, Score, Seen, matrix, summary
 from mtcli.model.cell import CellState, Stack
 from mtcli.model.choice import Choice
+from mtcli.model.linear import Linear
 from mtcli.model.seq2seq import Memory
 
 
@@ -66,7 +67,7 @@ class Decoder(Choice, nn.Module, ABC):
         self.stack = stack(inputs * model_dim)
         self.look = look
         self.parts = [cell.parts for cell in self.stack.cells]
-        self.bridge = nn.Linear(model_dim, sum(self.parts) * model_dim)
+        self.bridge = Linear(model_dim, *[model_dim] * sum(self.parts))
         nn.init.xavier_uniform_(self.bridge.weight)
         nn.init.zeros_(self.bridge.bias)
 

@@ -39,6 +39,7 @@ def refuse_contradictions(recipe: Recipe) -> None:
     refuse_groundless(recipe)
     refuse_unpackable(recipe)
     refuse_unrecordable(recipe)
+    refuse_unmovable(recipe)
     refuse_unshardable(recipe)
 
 
@@ -90,6 +91,24 @@ def refuse_unrecordable(recipe: Recipe) -> None:
         raise UsageError(
             "the steps of this run cannot be recorded (--engine graph)",
             *(f"- {reason}" for reason, holds in reasons.items() if holds),
+        )
+
+
+def refuse_unmovable(recipe: Recipe) -> None:
+    """Raise `UsageError` if whole matrices are to be moved where there are none, or by a rate that is not there."""
+    training = recipe.training
+    if training.optimizer in ELEMENTWISE:
+        return
+    if training.engine == "graph":
+        raise UsageError(
+            f"--optimizer {training.optimizer} takes its rate from the processor, and a recorded step has it on the"
+            " device",
+            f"choose --optimizer {ELEMENTWISE[0]}, or another engine",
+        )
+    if training.lora_rank:
+        raise UsageError(
+            f"--optimizer {training.optimizer} moves whole matrices, and with --lora-rank none of them learns",
+            f"choose --optimizer {ELEMENTWISE[0]}",
         )
 
 
