@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+from mtcli import catalog
 from mtcli.data.ahead import Ahead
 from mtcli.data.batches import Batches, Place
 from mtcli.data.encoded import Encoded
@@ -87,13 +88,15 @@ def test_dropout_keeps_its_share_and_its_gradient() -> None:
     assert (y != 0).float().mean().item() == pytest.approx(0.7, abs=0.01)
 
 
-def losses(device: str, precision: PrecisionName, steps: int) -> list[float]:
+def losses(device: str, precision: PrecisionName, steps: int, optimizer: str) -> list[float]:
     """Nats per token of a few steps from the same start."""
     torch.manual_seed(5)
     settings = TrainingSettings(lr=5e-3, warmup_steps=0, schedule="constant", label_smoothing=0.0)
+    settings = settings.model_copy(update={"precision": precision})
     model = build(models.settings(dropout=0.0), models.VOCABULARY, models.VOCABULARY, joint=True).to(device)
     where = torch.device(device)
-    state = TrainState(model, adamw(model, settings), Precision(precision, where), Progress(), "")
+    moving = catalog.load("optimizer", optimizer)(model, settings)
+    state = TrainState(model, moving, Precision(precision, where), Progress(), "")
     group = [(models.batch(seed, LENGTHS, LENGTHS[::-1]), Place(0, seed)) for seed in (1, 2)]
     found = []
     for _ in range(steps):
@@ -103,18 +106,20 @@ def losses(device: str, precision: PrecisionName, steps: int) -> list[float]:
     return found
 
 
+@pytest.mark.parametrize("optimizer", catalog.OPTIMIZER)
 @pytest.mark.parametrize(("precision", "tolerance"), [("fp32", 2e-3), ("bf16", 5e-2), ("fp16", 5e-2)])
-def test_training_follows_the_processor_in_fp32(precision: PrecisionName, tolerance: float) -> None:
-    expected, found = losses("cpu", "fp32", 5), losses(DEVICE, precision, 5)
+def test_training_follows_the_processor_in_fp32(precision: PrecisionName, tolerance: float, optimizer: str) -> None:
+    expected, found = losses("cpu", "fp32", 5, optimizer), losses(DEVICE, precision, 5, optimizer)
     if precision == "fp16":  # the search for the gradient scale may cost updates: compare the first loss only
         assert found[0] == pytest.approx(expected[0], rel=tolerance)
     else:
         assert found == pytest.approx(expected, rel=tolerance)
 
 
+@pytest.mark.parametrize("optimizer", catalog.OPTIMIZER)
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
-def test_a_batch_is_learnt_by_heart(precision: PrecisionName) -> None:
-    assert losses(DEVICE, precision, 150)[-1] < 0.2
+def test_a_batch_is_learnt_by_heart(precision: PrecisionName, optimizer: str) -> None:
+    assert losses(DEVICE, precision, 150, optimizer)[-1] < 0.2
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import islice
+from typing import Any
 
 import pytest
 import torch
+from torch.optim import Optimizer
 
+from mtcli import catalog
 from mtcli.data.probes import SYMBOLS, Probe, Row
 from mtcli.decoding.request import Request
 from mtcli.decoding.sampling import greedy
@@ -51,15 +55,27 @@ def test_every_name_is_learnt_with() -> None:
 
 @pytest.mark.parametrize("settings", variants(), ids=models.name)
 def test_overfit_to_exactness(settings: ModelSettings) -> None:
+    learnt(settings, adamw)
+
+
+@pytest.mark.parametrize("name", catalog.OPTIMIZER)
+@pytest.mark.parametrize("settings", [transformers()[0], recurrents()[0]], ids=models.name)
+def test_every_optimizer_overfits_to_exactness(settings: ModelSettings, name: str) -> None:
+    learnt(settings, catalog.load("optimizer", name))
+
+
+def learnt(settings: ModelSettings, chosen: Callable[[Any, TrainingSettings], Optimizer]) -> None:
+    """Learn by heart, and assert that it was."""
     torch.manual_seed(1)
     sources, targets = zip(*islice(Probe("reverse", 3, 8).pairs(seed=1), 32), strict=True)
     expected = [ids(target) for target in targets]
     batch = Batch.of([ids(source) for source in sources], expected)
     model = build(settings, VOCABULARY, VOCABULARY, joint=True)
     training = TrainingSettings(lr=5e-3, warmup_steps=40)
-    optimizer = adamw(model, training)
+    optimizer = chosen(model, training)
     for step in range(1, 401):
-        optimizer.param_groups[0]["lr"] = optimizer.param_groups[1]["lr"] = learning_rate(step, training)
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(step, training)
         loss = batch_loss(model, batch, 0.0)
         (loss.total / batch.target_tokens).backward()
         optimizer.step()
