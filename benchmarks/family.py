@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import os
 import re
 import statistics
 import sys
@@ -24,6 +23,7 @@ from typing import Any
 import measure
 from measure import Report, Sample, child, figure
 from sizes import obstacle
+from trials import environment, once, stored, tokenizer
 from variants import FAIR, MAX_LENGTH, Variant, fair, sized, variants
 
 CORPORA = {"multi30k": ("train", "val", "test_2016_flickr"), "tatoeba-en-de": ("train", "dev", "test")}
@@ -92,11 +92,7 @@ class Place:
         self.corpora = corpora
         self.train, self.valid, self.test = (corpora / args.corpus / name for name in CORPORA[args.corpus])
         self.tokenizer = args.work / f"tokenizer-{args.vocab_size}"
-        self.environment = {
-            "MTCLI_CACHE": str((args.work / "cache").absolute()),
-            "OMP_NUM_THREADS": str(args.threads),
-            "PYTHONPATH": os.pathsep.join([str(measure.ROOT), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep),
-        }
+        self.environment = {**environment(args.work / "cache"), "OMP_NUM_THREADS": str(args.threads)}
 
     def home(self, variant: Variant) -> Path:
         """The folder of a variant."""
@@ -115,22 +111,16 @@ GPU_PEAK = "print('GPU bytes', torch.cuda.max_memory_allocated())"
 
 def done(variant: Variant, place: Place) -> dict[str, Any]:
     """The result of a variant, from its folder if it is there."""
-    words = training(variant, place)
-    home = place.home(variant)
-    found = read(home)
-    if found and found["flags"] != words:
-        raise SystemExit(f"{home} holds a result with other flags; remove it, or choose another --work")
-    if found and "failure" not in found:
-        return found
-    prepare(place)
-    try:
-        result = measured(words, place, home / "run")
-    except RuntimeError as error:
-        result = {"failure": reason(str(error))}
-    home.mkdir(parents=True, exist_ok=True)
-    temporary = home / "result.json.new"
-    temporary.write_text(json.dumps({"flags": words, **result}, indent=1) + "\n", encoding="utf-8")
-    temporary.replace(home / "result.json")
+    words, home = training(variant, place), place.home(variant)
+
+    def train() -> dict[str, Any]:
+        tokenizer(place.tokenizer, place.train, ("en", "de"), place.args.vocab_size, place.environment)
+        try:
+            return measured(words, place, home / "run")
+        except RuntimeError as error:
+            return {"failure": reason(str(error))}
+
+    once(home, words, train)
     return read(home) or {}
 
 
@@ -142,20 +132,10 @@ def reason(output: str) -> str:
 
 def read(home: Path) -> dict[str, Any] | None:
     """The result in a folder, if there is one."""
-    path, measured = home / "result.json", home / "speed.json"
-    if not path.exists():
-        return None
-    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    if measured.exists():
+    found, measured = stored(home), home / "speed.json"
+    if found and measured.exists():
         found["speed"] = json.loads(measured.read_text(encoding="utf-8"))
     return found
-
-
-def prepare(place: Place) -> None:
-    """Train the tokenizer that all share."""
-    if not (place.tokenizer / "tokenizer.model").exists():
-        languages = ["-s", "en", "-t", "de", "--vocab-size", place.args.vocab_size]
-        place.mtcli("tokenizer", "train", place.train, *languages, "-o", place.tokenizer)
 
 
 def training(variant: Variant, place: Place) -> list[str]:

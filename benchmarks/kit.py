@@ -13,10 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import statistics
-import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -26,6 +23,7 @@ from typing import Any
 import measure
 from kit_parts import PARTS, Part, typed
 from measure import Report, child
+from trials import answer, environment, once, program, stored, tokenizer
 
 AVERAGES = {"": None, ", mean of the last 5": "--last", ", mean of the best 5": "--best"}
 """What is said of a model that is scored, and the flag by which its checkpoints are chosen."""
@@ -51,7 +49,8 @@ Results = Mapping[Trial, Figures]
 def main() -> None:
     args = arguments()
     parts = [part for part in [*PARTS, *args.part] if not args.only or part.name in args.only]
-    prepare(args)
+    languages, more = (args.source_lang, args.target_lang), environment(args.work / "cache")
+    tokenizer(args.work / "tokenizer", args.train, languages, args.vocab_size, more)
     with ThreadPoolExecutor(args.jobs) as jobs:
         list(jobs.map(lambda trial: done(trial, args), [Trial(part, seed) for seed in args.seeds for part in parts]))
     results = finished([*PARTS, *args.part], args)
@@ -88,49 +87,17 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def prepare(args: argparse.Namespace) -> None:
-    """Train the tokenizer that all share."""
-    home = args.work / "tokenizer"
-    if not home.exists():
-        languages = ["-s", args.source_lang, "-t", args.target_lang]
-        mtcli(args, "tokenizer", "train", args.train, *languages, "--vocab-size", args.vocab_size, "-o", home)
-
-
-def mtcli(args: argparse.Namespace, *words: object) -> measure.Child:
-    """Run a command of this checkout; all share one cache."""
-    return child(program(words), environment(args))
-
-
-def program(words: Sequence[object]) -> list[str]:
-    """A command of this checkout."""
-    return [sys.executable, "-m", "mtcli", *map(str, words)]
-
-
-def environment(args: argparse.Namespace) -> dict[str, str]:
-    """What its process has to know."""
-    paths = [str(measure.ROOT), os.environ.get("PYTHONPATH", "")]
-    return {"MTCLI_CACHE": str(args.work.absolute() / "cache"), "PYTHONPATH": os.pathsep.join(filter(None, paths))}
-
-
 def done(trial: Trial, args: argparse.Namespace) -> None:
     """Train and score, unless it has been done."""
     home = args.work / trial.folder
     words = flags(trial, args)
-    if (found := stored(home)) is None:
-        trained = mtcli(args, "train", *words, "-o", home / "run")
+
+    def train() -> dict[str, Any]:
+        trained = child(program("train", *words, "-o", home / "run"), environment(args.work / "cache"))
         log = (home / "run" / "log.jsonl").read_text(encoding="utf-8")
-        figures = {**from_log(log), **scores(home, args), "cores of others": trained.other}
-        found = {"flags": words, "figures": figures}
-        (home / "result.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    if found["flags"] != words:
-        raise SystemExit(f"{home} holds a result with other flags; remove it, or choose another --work")
-    print(trial.folder, json.dumps(found["figures"]), flush=True)
+        return {"figures": {**from_log(log), **scores(home, args), "cores of others": trained.other}}
 
-
-def stored(home: Path) -> dict[str, Any] | None:
-    """What a folder tells of a training that came to its end."""
-    path = home / "result.json"
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+    print(trial.folder, json.dumps(once(home, words, train)["figures"]), flush=True)
 
 
 def finished(parts: Sequence[Part], args: argparse.Namespace) -> dict[Trial, Figures]:
@@ -152,24 +119,16 @@ def flags(trial: Trial, args: argparse.Namespace) -> list[str]:
 
 def scores(home: Path, args: argparse.Namespace) -> dict[str, float]:
     """What the test set says of the best checkpoint and of the averages."""
-    found = {}
+    files = [f"{args.test}.{language}" for language in (args.source_lang, args.target_lang)]
+    more, found = environment(args.work / "cache"), {}
     for called, chosen in AVERAGES.items():
         model = home / "run"
         if chosen:
             model = home / f"mean-{chosen.strip('-')}"
-            mtcli(args, "average", home / "run", chosen, 5, "-o", model)
-        for score in scored(model, args):
+            child(program("average", home / "run", chosen, 5, "-o", model), more)
+        for score in answer(program("eval", "-m", model, *files, "--protocol", args.protocol, "--json"), more):
             found[f"test {score['name']}{called}"] = score["value"]
     return found
-
-
-def scored(model: Path, args: argparse.Namespace) -> list[dict[str, Any]]:
-    """The scores of a model on the test set."""
-    files = [f"{args.test}.{language}" for language in (args.source_lang, args.target_lang)]
-    words = program(["eval", "-m", model, *files, "--protocol", args.protocol, "--json"])
-    printed = subprocess.run(words, env={**os.environ, **environment(args)}, stdout=subprocess.PIPE, check=True)
-    answer: list[dict[str, Any]] = json.loads(printed.stdout)
-    return answer
 
 
 def from_log(log: str) -> dict[str, float]:

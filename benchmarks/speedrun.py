@@ -13,9 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import statistics
-import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -24,6 +22,7 @@ from typing import Any
 
 import measure
 from measure import Report, child
+from trials import answer, environment, program
 
 CACHES = ("MTCLI_CACHE", "TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR", "CUDA_CACHE_PATH")
 """Variables that name a folder in which something is kept from one process to the next."""
@@ -72,37 +71,24 @@ def attempt(args: argparse.Namespace, seed: int, home: Path) -> dict[str, Any]:
     """Train cold, and score what came out; or why there is nothing to score."""
     home.mkdir()
     run = home / "run"
-    environment = cold(home)
+    fresh = cold(home)
     words = ["--train", args.train, "--valid", args.valid, "-s", args.source_lang, "-t", args.target_lang]
-    command = [*program("train"), *([args.recipe] if args.recipe else []), *words]
+    command = program("train", *([args.recipe] if args.recipe else []), *words)
     try:
-        done = child([*command, "--seed", str(seed), "--device", args.device, *args.flags, "-o", run], environment)
+        done = child([*command, "--seed", str(seed), "--device", args.device, *args.flags, "-o", run], fresh)
     except RuntimeError as error:
         return {"failure": str(error).rstrip()[-1000:]}
     files = [f"{args.test}.{language}" for language in (args.source_lang, args.target_lang)]
     scoring = ["--metrics", "bleu", "--protocol", args.protocol, "--json", "--device", args.device]
-    (score,) = answer([*program("eval"), "-m", str(run), *files, *scoring], environment)
+    (score,) = answer(program("eval", "-m", run, *files, *scoring), fresh)
     log = (run / "log.jsonl").read_text(encoding="utf-8")
     found = from_log([json.loads(line) for line in log.splitlines()])
     return {"seconds": done.seconds, **found, "test": score, "cores of others": done.other}
 
 
-def program(verb: str) -> list[str]:
-    """A command of this checkout."""
-    return [sys.executable, "-m", "mtcli", verb]
-
-
 def cold(home: Path) -> dict[str, str]:
     """What a process has to know to find nothing that an earlier one made."""
-    paths = [str(measure.ROOT), os.environ.get("PYTHONPATH", "")]
-    caches = {name: str(home.absolute() / name.lower()) for name in CACHES}
-    return {**caches, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
-
-
-def answer(command: Sequence[str], environment: dict[str, str]) -> Any:
-    """What a command prints as JSON."""
-    done = subprocess.run(command, env={**os.environ, **environment}, stdout=subprocess.PIPE, check=True)
-    return json.loads(done.stdout)
+    return {**environment(home), **{name: str(home.absolute() / name.lower()) for name in CACHES}}
 
 
 def from_log(events: list[dict[str, Any]]) -> dict[str, Any]:
