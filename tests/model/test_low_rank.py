@@ -14,6 +14,7 @@ from mtcli.model.attention.multihead import MultiHeadAttention
 from mtcli.model.build import build
 from mtcli.model.feed_forward import SwigluFeedForward
 from mtcli.model.low_rank import LowRank, adapt, merged, unmerged, updated
+from mtcli.model.recurrent_decoder import Decoder
 from mtcli.model.seq2seq import Seq2Seq
 from mtcli.settings import ModelSettings
 from tests.checkpoint.examples import identical
@@ -53,6 +54,8 @@ def of_matrices(plain: Seq2Seq[Any]) -> Iterator[tuple[str, list[int]]]:
     for name, module in plain.named_modules():
         if isinstance(module, SwigluFeedForward):
             fused[f"{name}.widen"] = [module.widen.out_features // 2] * 2
+        if isinstance(module, Decoder):  # a first state for each layer, an LSTM's two
+            fused[f"{name}.bridge"] = [module.bridge.in_features] * sum(module.parts)
     for name, module in plain.named_modules():
         if isinstance(module, nn.Linear) and name != "output":
             yield name, fused.get(name, [module.out_features])
