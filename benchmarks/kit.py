@@ -165,7 +165,7 @@ def row(part: Part, first: Part, results: Results) -> dict[str, Any]:
         "validation loss": f"{means['validation loss']:.3f}",
         "validation BLEU": f"{means['validation BLEU']:.2f}",
         "test BLEU": f"{means['test BLEU']:.2f}",
-        "more than none, by seed": ", ".join(f"{gain:+.2f}" for gain in gains) if part != first else "",
+        f"more than {first.name}, by seed": ", ".join(f"{gain:+.2f}" for gain in gains) if part != first else "",
         **{f"BLEU{called}": f"{means[f'test BLEU{called}']:.2f}" for called, chosen in AVERAGES.items() if chosen},
         "test chrF2": f"{means['test chrF2']:.2f}",
     }

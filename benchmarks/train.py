@@ -64,7 +64,11 @@ def main() -> None:
     args = parser.parse_args()
     peers, scripts = measure.folder(args.peers, "PEERS"), measure.folder(args.peer_scripts, "PEER_SCRIPTS")
     with tempfile.TemporaryDirectory() as scratch:
-        pieces = peers / "data" if peers else own_pieces(args.corpora, SHAPES[args.shape].pieces, Path(scratch))
+        pieces = (
+            peers / "data"
+            if peers and (peers / "data" / "vocab.pieces").exists()
+            else own_pieces(args.corpora, SHAPES[args.shape].pieces, Path(scratch))
+        )
         shape = replace(SHAPES[args.shape], pieces=count(pieces))
         if scripts and args.shape != "small":
             scripts = resized(scripts, SHAPES["small"].sizes, shape.sizes, Path(scratch))
