@@ -11,6 +11,7 @@ from typing import Any, cast
 import numpy as np
 import torch
 import torch.distributed as dist
+import torch.distributed.nn  # noqa: F401 - before there is a group: see `together`
 from torch import Tensor, nn
 from torch.distributed.rendezvous import rendezvous
 
@@ -165,7 +166,11 @@ def joined() -> Iterator[Ranks]:
 
 @contextmanager
 def together(store: dist.Store, rank: int, world: int) -> Iterator[Together]:
-    """Inside, this process is one rank of a training; leaving it ends the exchanges of the others."""
+    """Inside, this process is one rank of a training; leaving it ends the exchanges of the others.
+
+    Functions of torch.distributed.nn have the group that there is when it is imported as a default argument. One that
+    they kept would outlive this, with threads that abort the process if they let go of a tensor while Python ends.
+    """
     with exchanging():
         dist.init_process_group("gloo", store=store, rank=rank, world_size=world, timeout=PATIENCE)
     try:

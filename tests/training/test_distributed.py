@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shutil
 import signal
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -223,3 +225,29 @@ def test_turns_lose_no_batch_and_repeat_none(world: int) -> None:
         turn, expected = [next(rank) for rank in ranks], [next(alone) for _ in range(world)]
         assert all(torch.equal(x.source, y.source) for (x, _), (y, _) in zip(turn, expected, strict=True))
         assert {place for _, place in turn} == {expected[-1][1]}
+
+
+LEAVING = """
+import os, sys
+import torch.distributed as dist
+from mtcli.training.distributed import together
+
+def threads():
+    return [open(f"/proc/self/task/{thread}/comm").read() for thread in os.listdir("/proc/self/task")]
+
+with together(dist.FileStore(sys.argv[1], 1), 0, 1) as ranks:
+    import torch._dynamo  # as optimizers do
+    ranks.sum(1)
+    inside = sum("gloo" in name for name in threads())
+print(inside, sum("gloo" in name for name in threads()))
+"""
+
+
+def test_no_thread_outlives_the_exchanges(tmp_path: Path) -> None:
+    """One that lets go of a tensor while Python ends aborts the process."""
+    done = subprocess.run(
+        [sys.executable, "-c", LEAVING, str(tmp_path / "store")], stdout=subprocess.PIPE, text=True, check=True
+    )
+    inside, after = map(int, done.stdout.split())
+    assert inside > 0
+    assert after == 0
