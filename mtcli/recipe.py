@@ -140,9 +140,14 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def load(path: Path) -> Recipe:
-    """The resolved recipe of a run or checkpoint; `ModelError` if it is damaged."""
+    """The resolved recipe of a run or checkpoint; `ModelError` if it is damaged.
+
+    A setting that it lacks is younger than it and has its default; a preset of today says nothing of that run.
+    """
     try:
-        return resolve(read(path), {})
+        values = read(path)
+        refuse_unknown(values)
+        return validated(values)
     except UsageError as error:
         raise ModelError(f"{path} is damaged: {error.message}", *error.details) from error
 

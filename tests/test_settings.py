@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import tomllib
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -121,6 +122,14 @@ VALUES = st.fixed_dictionaries(
 def test_a_recipe_survives_toml(typed: dict[str, Any]) -> None:
     resolved = recipe.resolve({}, typed)
     assert recipe.resolve(tomllib.loads(recipe.dump(resolved)), {}) == resolved
+
+
+def test_a_stored_recipe_keeps_what_it_began_with(tmp_path: Path) -> None:
+    """What it lacks was not there when it was written: a preset of today has no say."""
+    path, lines = tmp_path / "recipe.toml", recipe.dump(Recipe(preset="base")).splitlines()
+    path.write_text("\n".join(line for line in lines if not line.startswith("norm = ")))
+    assert PRESETS["base"]["model"]["norm"] != Recipe().model.norm
+    assert recipe.load(path).model == Recipe().model
 
 
 @given(VALUES, VALUES)
