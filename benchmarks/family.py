@@ -141,7 +141,8 @@ def read(home: Path) -> dict[str, Any] | None:
 def training(variant: Variant, place: Place) -> list[str]:
     """The flags of `mtcli train` that say what is learnt, and for how long."""
     args = place.args
-    words = ["--preset", args.preset, "--max-length", str(MAX_LENGTH), "--warmup-steps", str(args.warmup_steps)]
+    words = ["--preset", args.preset, "--optimizer", "adamw", "--warmup-steps", str(args.warmup_steps)]
+    words += ["--max-length", str(MAX_LENGTH)]
     words += ["--max-tokens", str(args.max_tokens), "--precision", args.precision, "--device", args.device]
     words += ["--threads", str(args.threads), "--seed", "1"]
     if args.minutes:
@@ -228,7 +229,7 @@ def notes(args: argparse.Namespace) -> list[str]:
     )
     parts = "; ".join(f"{name}: {settings(name)}, {why}" for name, (_, why) in FAIR.items())
     return [
-        f"preset {args.preset}, {length}, warm-up {args.warmup_steps}, {args.max_tokens:,} tokens in a batch, "
+        f"preset {args.preset}, AdamW, {length}, warm-up {args.warmup_steps}, {args.max_tokens:,} tokens in a batch, "
         f"{args.precision} on {args.device}, {args.threads} thread(s), one tokenizer of {args.vocab_size:,} joint "
         "pieces; one seed each: differences within the intervals may be chance",
         "full: full attention everywhere, sinusoidal positions, pre-norm, LayerNorm, ReLU; every other line changes "

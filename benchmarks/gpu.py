@@ -49,7 +49,20 @@ CONVERGENCE = [
     ("tatoeba", "base", "fp16"),
 ]
 # One warm-up and learning rate for all, so that a minute or two is enough to see them learn; pre-norm for the same.
-QUICK = ["--norm", "pre", "--lr", "1e-3", "--warmup-steps", "500", "--dropout", "0.2", "--max-tokens", "8192"]
+QUICK = [
+    "--optimizer",
+    "adamw",
+    "--norm",
+    "pre",
+    "--lr",
+    "1e-3",
+    "--warmup-steps",
+    "500",
+    "--dropout",
+    "0.2",
+    "--max-tokens",
+    "8192",
+]
 PIECES = 8000
 PARTS = ("tests", "throughput", "convergence")
 
@@ -154,7 +167,7 @@ def throughput(
 ) -> dict[str, Any]:
     """Tokens per second, MFU and peak memory of the training loop's steps."""
     typed = {name: about[name] for name in ("preset", "precision", "max_tokens")}
-    recipe = recipes.resolve({}, typed | {"dropout": 0.1})
+    recipe = recipes.resolve({}, typed | {"dropout": 0.1, "optimizer": "adamw"})
     encoded, vocabulary = corpus
     state = fresh(recipe, vocabulary, device)
     stream = groups(Batches(encoded, recipe.training.max_tokens, 1).from_(state.progress.place), 1)

@@ -170,7 +170,7 @@ def training(place: Place, run: Path, steps: int) -> list[str]:
     words = [sys.executable, "-m", "mtcli", "train", "--train", str(place.train)]
     words += ["--valid", str(place.scratch / "valid"), "-s", LANGUAGES[0], "-t", LANGUAGES[1]]
     words += ["--tokenizer", str(place.tokenizer), "--preset", "tiny", "--device", "cpu", "--threads", "1"]
-    words += ["--precision", "fp32"]
+    words += ["--precision", "fp32", "--optimizer", "adamw"]
     return [*words, "--max-steps", str(steps), "--validate-every", str(steps), "-o", str(run)]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 Values = dict[str, dict[str, Any]]
@@ -17,7 +18,8 @@ TINY: Values = {
         "dropout": 0.1,
     },
     "training": {
-        "lr": 2e-3,
+        "optimizer": "muon",
+        "lr": 4e-3,
         "warmup_steps": 400,
         "max_tokens": 1024,
         "validate_every": 400,
@@ -36,7 +38,8 @@ SMALL: Values = {
         "dropout": 0.3,
     },
     "training": {
-        "lr": 1e-3,
+        "optimizer": "muon",
+        "lr": 3e-3,
         "warmup_steps": 1000,
         "max_tokens": 2048,
         "validate_every": 500,
@@ -80,6 +83,24 @@ RECURRENT: Values = {"model": {"cross_attention": "bahdanau", "encoder_layers": 
 
 ARCHITECTURES: dict[str, Values] = {"recurrent": RECURRENT}
 """Starting values that replace those of a preset for an architecture."""
+
+ADAMW: dict[str, Values] = {
+    "tiny": {"training": {"optimizer": "adamw", "lr": 2e-3}},
+    "small": {"training": {"optimizer": "adamw", "lr": 1e-3}},
+}
+"""Starting values that replace those of a preset where Muon is not wanted or cannot be had."""
+
+
+def starting(preset: str, model: Mapping[str, Any], training: Mapping[str, Any]) -> list[Values]:
+    """Layers of starting values, later ones winning, where this is asked for of the model and of its training."""
+    layers = [PRESETS.get(preset, {}), ARCHITECTURES.get(str(model.get("architecture")), {})]
+    return [*layers, ADAMW.get(preset, {})] if without_muon(training) else layers
+
+
+def without_muon(training: Mapping[str, Any]) -> bool:
+    """Whether AdamW is asked for, or what only AdamW can do."""
+    asked = training.get("lora_rank") or training.get("shard") or training.get("engine") == "graph"
+    return bool(asked) or training.get("optimizer") == "adamw"
 
 
 def choose(pairs: int) -> str:

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from mtcli import catalog
 from mtcli.errors import ModelError, UsageError
-from mtcli.presets import ARCHITECTURES, PRESETS, choose
+from mtcli.presets import PRESETS, choose, starting
 from mtcli.settings import SECTIONS, Recipe, declarations, resume_rule
 
 Values = Mapping[str, Any]
@@ -39,7 +39,7 @@ CATALOGUED = {
 
 
 def resolve(file: Values, typed: Mapping[str, Any], pairs: int | None = None) -> Recipe:
-    """Layer defaults < preset < architecture's values < recipe `file` < `typed` flags.
+    """Layer defaults < preset < values for what is asked for < recipe `file` < `typed` flags.
 
     `auto` becomes the preset for `pairs` sentence pairs.
 
@@ -53,8 +53,8 @@ def resolve(file: Values, typed: Mapping[str, Any], pairs: int | None = None) ->
         preset = choose(pairs)
     if preset != "auto" and preset not in PRESETS:
         raise catalog.unknown("preset", str(preset), [*PRESETS, "auto"])
-    architecture = flags.get("model", {}).get("architecture", file.get("model", {}).get("architecture"))
-    layers = [PRESETS.get(preset, {}), ARCHITECTURES.get(str(architecture), {}), *map(spelled_out, (file, flags))]
+    model, training = (merge([file.get(name, {}), flags.get(name, {})]) for name in ("model", "training"))
+    layers = [*starting(preset, model, training), *map(spelled_out, (file, flags))]
     merged = {name: merge([layer.get(name, {}) for layer in layers]) for name in SECTIONS}
     return validated({"preset": preset, **merged})
 

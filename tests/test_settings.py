@@ -96,6 +96,21 @@ def test_values_of_an_architecture_stand_between_preset_and_file(architecture: s
     assert recipe.resolve(file, chosen).model.decoder_layers == 9
 
 
+@pytest.mark.parametrize("preset", ["tiny", "small"])
+@pytest.mark.parametrize(
+    "asked", [{"optimizer": "adamw"}, {"shard": True, "split": 1}, {"lora_rank": 8}, {"engine": "graph"}], ids=str
+)
+def test_the_optimizer_of_a_preset_gives_way_with_its_rate(asked: dict[str, Any], preset: str) -> None:
+    usual = recipe.resolve({}, {"preset": preset}).training
+    for file, typed in (({"training": asked}, {}), ({}, asked)):
+        resolved = recipe.resolve(file, {"preset": preset, **typed}).training
+        assert (usual.optimizer, resolved.optimizer) == ("muon", "adamw")
+        assert 0 < resolved.lr < usual.lr
+        assert recipe.resolve(file, {"preset": preset, **typed, "lr": 0.5}).training.lr == 0.5
+        stubborn = recipe.resolve(file, {"preset": preset, **typed, "optimizer": "muon"}).training
+        assert stubborn.optimizer == "muon"
+
+
 @given(st.integers(1, 10**9), st.integers(1, 10**9))
 def test_auto_never_chooses_a_smaller_model_for_more_data(pairs: int, more: int) -> None:
     order = list(PRESETS)

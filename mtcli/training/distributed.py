@@ -11,7 +11,7 @@ from typing import Any, cast
 import numpy as np
 import torch
 import torch.distributed as dist
-import torch.distributed.nn  # noqa: F401 - before there is a group: see `together`
+import torch.distributed.nn  # before there is a group: see `together`
 from torch import Tensor, nn
 from torch.distributed.rendezvous import rendezvous
 
