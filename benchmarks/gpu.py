@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -49,20 +50,7 @@ CONVERGENCE = [
     ("tatoeba", "base", "fp16"),
 ]
 # One warm-up and learning rate for all, so that a minute or two is enough to see them learn; pre-norm for the same.
-QUICK = [
-    "--optimizer",
-    "adamw",
-    "--norm",
-    "pre",
-    "--lr",
-    "1e-3",
-    "--warmup-steps",
-    "500",
-    "--dropout",
-    "0.2",
-    "--max-tokens",
-    "8192",
-]
+QUICK = shlex.split("--optimizer adamw --norm pre --lr 1e-3 --warmup-steps 500 --dropout 0.2 --max-tokens 8192")
 PIECES = 8000
 PARTS = ("tests", "throughput", "convergence")
 
