@@ -138,6 +138,7 @@ def from_log(log: str) -> dict[str, float]:
     judged = [event for event in events if event["event"] == "validation"]
     return {
         "minutes": standing["seconds"] / 60,
+        "steps": standing["step"],
         "epochs": standing["epoch"],
         "validation loss": min(event["loss"] for event in judged),
         "validation BLEU": max(event["scores"]["BLEU"]["value"] for event in judged),

@@ -66,4 +66,4 @@ def test_a_run_is_judged_by_its_best_validations() -> None:
         {"event": "validation", "step": 100, "loss": 3.5, "scores": {"BLEU": {"value": 5.0}}},
     ]
     found = from_log("".join(json.dumps(event) + "\n" for event in events))
-    assert found == {"minutes": 2.0, "epochs": 2, "validation loss": 3.0, "validation BLEU": 5.0}
+    assert found == {"minutes": 2.0, "steps": 100, "epochs": 2, "validation loss": 3.0, "validation BLEU": 5.0}
