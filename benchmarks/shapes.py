@@ -6,23 +6,27 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from sizes import PLAIN
+
 from mtcli import recipe as recipes
 from mtcli.model.flops import training_flops
 from mtcli.settings import Recipe
 
+COMMON = {"preset": "small", "dropout": 0.1, "optimizer": "adamw", "feed_forward_dim": 1024, **PLAIN}
+"""What all toolkits have."""
+
 
 @dataclass(frozen=True)
 class Shape:
-    """Model settings that differ from those of the preset small, and the pieces of its joint vocabulary."""
+    """Model settings that differ from the first, and the pieces of its joint vocabulary."""
 
     about: str
     model: dict[str, Any]
     pieces: int
 
     def recipe(self, **typed: Any) -> Recipe:
-        """The recipe of such a model, with dropout 0.1 and AdamW, as the others have it."""
-        common = {"preset": "small", "dropout": 0.1, "optimizer": "adamw"}
-        return recipes.resolve({}, {**common, **self.model, **typed})
+        """The recipe of such a model."""
+        return recipes.resolve({}, {**COMMON, **self.model, **typed})
 
     @property
     def sizes(self) -> dict[str, Any]:
@@ -53,7 +57,7 @@ SHAPES = {
     "small": Shape("model_dim 256, 3+3 layers, feed-forward 1024, 4 heads", {}, 8000),
     "iwslt": Shape(
         "model_dim 512, 6+6 layers, feed-forward 1024, 4 heads",
-        {"model_dim": 512, "feed_forward_dim": 1024, "encoder_layers": 6, "decoder_layers": 6, "heads": 4},
+        {"model_dim": 512, "encoder_layers": 6, "decoder_layers": 6, "heads": 4},
         10_000,
     ),
 }

@@ -12,6 +12,9 @@ from mtcli.settings import ModelSettings
 GRAIN = 8
 """Widths are multiples of it, so that heads can share them."""
 
+PLAIN = {"positions": "sinusoidal", "activation": "relu"}
+"""What Vaswani et al. 2017 have where presets may have something newer; their feed-forward is four times as wide."""
+
 
 def resolved(changes: dict[str, Any]) -> ModelSettings:
     """Model settings by name, checked as on the command line; `UsageError` for what the catalogue does not have."""

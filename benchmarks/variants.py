@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from sizes import fitted, parameters, resolved
+from sizes import PLAIN, fitted, parameters, resolved
 
 from mtcli import catalog
 
@@ -28,7 +28,7 @@ FAIR: dict[str, tuple[dict[str, Any], str]] = {
 }
 """Settings for sentences of about 15 tokens that let a part do what it is for; the defaults are for longer ones."""
 
-COMMON = {"norm": "pre"}
+COMMON = {"norm": "pre", **PLAIN}
 """What the presets do not agree in, and all variants but one do."""
 
 RECURRENT = {"architecture": "recurrent", "encoder_layers": 2, "decoder_layers": 2}
@@ -108,8 +108,10 @@ def fair(name: str) -> dict[str, Any]:
 
 def sized(variant: Variant, preset: str, vocabulary: int) -> dict[str, Any]:
     """The settings of a variant as large as the first, as far as its width allows."""
+    wide = {"feed_forward_dim": 4 * resolved({"preset": preset}).model_dim}
+    own = {**wide, **variant.settings}
     if not variant.width:
-        return variant.settings
-    target = parameters(resolved({"preset": preset, **COMMON}), vocabulary)
-    width = fitted(resolved({"preset": preset, **variant.settings}), vocabulary, variant.width, target)
-    return {**variant.settings, variant.width: width}
+        return own
+    target = parameters(resolved({"preset": preset, **wide, **COMMON}), vocabulary)
+    width = fitted(resolved({"preset": preset, **own}), vocabulary, variant.width, target)
+    return {**own, variant.width: width}

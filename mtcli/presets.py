@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 Values = dict[str, dict[str, Any]]
@@ -13,8 +13,10 @@ TINY: Values = {
         "encoder_layers": 3,
         "decoder_layers": 3,
         "model_dim": 128,
-        "feed_forward_dim": 512,
+        "feed_forward_dim": 352,
+        "activation": "swiglu",
         "heads": 4,
+        "positions": "rope",
         "dropout": 0.1,
     },
     "training": {
@@ -33,8 +35,10 @@ SMALL: Values = {
         "encoder_layers": 3,
         "decoder_layers": 3,
         "model_dim": 256,
-        "feed_forward_dim": 1024,
+        "feed_forward_dim": 704,
+        "activation": "swiglu",
         "heads": 4,
+        "positions": "rope",
         "dropout": 0.3,
     },
     "training": {
@@ -79,10 +83,23 @@ BIG: Values = {
 PRESETS: dict[str, Values] = {"tiny": TINY, "small": SMALL, "base": BASE, "big": BIG}
 
 # Without residual connections, layers on top of each other stop helping after a few (Wu et al. 2016, 3.1).
-RECURRENT: Values = {"model": {"cross_attention": "bahdanau", "encoder_layers": 2, "decoder_layers": 2}}
+RECURRENT: Values = {
+    "model": {
+        "cross_attention": "bahdanau",
+        "encoder_layers": 2,
+        "decoder_layers": 2,
+        "positions": "sinusoidal",
+    },
+}
 
 ARCHITECTURES: dict[str, Values] = {"recurrent": RECURRENT}
 """Starting values that replace those of a preset for an architecture."""
+
+MIXING = {"linear", "linformer"}
+"""Attention that mixes queries or keys before they meet, where turning them would not tell how far apart they are."""
+
+SINUSOIDAL: Values = {"model": {"positions": "sinusoidal"}}
+"""Starting values that replace rotary positions where such attention is asked for."""
 
 ADAMW: dict[str, Values] = {
     "tiny": {"training": {"optimizer": "adamw", "lr": 2e-3}},
@@ -91,10 +108,14 @@ ADAMW: dict[str, Values] = {
 """Starting values that replace those of a preset where Muon is not wanted or cannot be had."""
 
 
-def starting(preset: str, model: Mapping[str, Any], training: Mapping[str, Any]) -> list[Values]:
+def starting(preset: str, model: Mapping[str, Any], training: Mapping[str, Any]) -> Iterator[Values]:
     """Layers of starting values, later ones winning, where this is asked for of the model and of its training."""
-    layers = [PRESETS.get(preset, {}), ARCHITECTURES.get(str(model.get("architecture")), {})]
-    return [*layers, ADAMW.get(preset, {})] if without_muon(training) else layers
+    yield PRESETS.get(preset, {})
+    yield ARCHITECTURES.get(str(model.get("architecture")), {})
+    if MIXING & {model.get("encoder_attention"), model.get("decoder_attention")}:
+        yield SINUSOIDAL
+    if without_muon(training):
+        yield ADAMW.get(preset, {})
 
 
 def without_muon(training: Mapping[str, Any]) -> bool:
@@ -114,6 +135,7 @@ def choose(pairs: int) -> str:
     return "big"
 
 
-def settings_of_presets(section: str) -> set[str]:
-    """The settings of a section that some preset states."""
-    return {name for values in PRESETS.values() for name in values.get(section, {})}
+def stated(section: str, name: str, value: Any) -> bool:
+    """Whether a preset may be why a setting has a value: one states the setting; and this value, if it is a name."""
+    found = [values[section][name] for values in PRESETS.values() if name in values.get(section, {})]
+    return value in found if isinstance(value, str) else bool(found)

@@ -84,6 +84,18 @@ def test_every_architecture_works_by_its_name_alone(architecture: str, preset: s
         assert resolved.model.model_dim == PRESETS[preset]["model"]["model_dim"]
 
 
+@pytest.mark.parametrize("preset", list(PRESETS))
+@pytest.mark.parametrize("name", list(catalog.ATTENTION))
+def test_every_self_attention_works_by_its_name_alone(name: str, preset: str) -> None:
+    places = ["encoder_attention"]
+    if catalog.load("attention", name).supports_causal:
+        places.append("decoder_attention")
+    for place in places:
+        for file, typed in (({"model": {place: name}}, {}), ({}, {place: name})):
+            resolved = recipe.resolve(file, {"preset": preset, **typed})
+            refuse_impossible(resolved.model, resolved.tokenizer.joint)
+
+
 @pytest.mark.parametrize("architecture", list(ARCHITECTURES))
 def test_values_of_an_architecture_stand_between_preset_and_file(architecture: str) -> None:
     starting = ARCHITECTURES[architecture]["model"]

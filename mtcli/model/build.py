@@ -9,7 +9,7 @@ from mtcli import catalog
 from mtcli.errors import UsageError
 from mtcli.model.plan import Plan
 from mtcli.model.seq2seq import Seq2Seq
-from mtcli.presets import settings_of_presets
+from mtcli.presets import stated
 from mtcli.settings import ModelSettings
 
 
@@ -59,12 +59,12 @@ def plan_of(settings: ModelSettings) -> type[Plan]:
 def idle(settings: ModelSettings) -> Iterator[str]:
     """A sentence for each changed setting that no part of the model reads.
 
-    Settings that a preset states are left out: they were not chosen one by one.
+    Those that a preset may have stated are left out: they were not chosen one by one.
     """
-    read = reads(settings) | settings_of_presets("model")
+    read = reads(settings)
     for name, field in ModelSettings.model_fields.items():
         value = getattr(settings, name)
-        if value != field.default and name not in read:
+        if value != field.default and name not in read and not stated("model", name, value):
             yield f"{name} = {str(value).lower()} would change nothing: no part of this model reads it"
 
 

@@ -43,8 +43,8 @@ def known(variant: Variant) -> bool:
 def test_each_is_built_at_the_size_of_the_first(variant: Variant) -> None:
     assert obstacle({"preset": "tiny", **variant.settings}, PIECES) is None
     size, target = (
-        parameters(resolved({"preset": "tiny", **settings}), PIECES)
-        for settings in (sized(variant, "tiny", PIECES), EVERY[0].settings)
+        parameters(resolved({"preset": "tiny", **sized(each, "tiny", PIECES)}), PIECES)
+        for each in (variant, EVERY[0])
     )
     assert abs(size - target) < 0.05 * target
 

@@ -34,6 +34,9 @@ def test_a_setting_that_nothing_reads_is_refused() -> None:
 
 def test_presets_may_state_what_nothing_reads() -> None:
     refuse_impossible(ModelSettings(feed_forward_dim=2048, heads=8, model_dim=512, norm="post"), joint=True)
+    recurrent = {"architecture": "recurrent", "cross_attention": "bahdanau"}
+    refuse_impossible(models.settings(**recurrent, activation="swiglu", heads=2), joint=True)
+    assert "activation = gelu would change nothing" in refusal(**recurrent, activation="gelu")[0]
 
 
 @pytest.mark.parametrize("settings", [s for s in models.every() if not models.buildable(s)], ids=models.name)
