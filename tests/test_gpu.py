@@ -307,7 +307,7 @@ def searched(search: Any, settings: DecodingSettings, model: Seq2Seq[Any], devic
 
 
 @pytest.mark.parametrize(("search", "settings"), SEARCHES)
-@pytest.mark.parametrize(("norm", "positions"), [("pre", "sinusoidal"), ("post", "learned")])
+@pytest.mark.parametrize(("norm", "positions"), [("pre", "sinusoidal"), ("post", "learned"), ("pre", "rope")])
 def test_searches_in_buckets_find_what_the_processor_finds(
     search: Any, settings: DecodingSettings, norm: str, positions: str, soon: None
 ) -> None:

@@ -59,6 +59,7 @@ class Bucket:
             self.places = torch.arange(sentences * width, device=like.device)
             self.time = torch.zeros(1, dtype=torch.long, device=like.device)
             self.positions = positions(decoder, slots)
+            self.turns = turns(decoder, len(self.positions))
         self.slots = Slots(
             length=1,  # at 0 a step would be one of sentences, not of hypotheses
             width=width,
@@ -146,8 +147,9 @@ class Bucket:
         x = x + self.positions.index_select(0, self.time)
         slots = self.taken()
         places, mask = self.slots.places_of(slots), self.slots.mask()
+        turn = None if self.turns is None else self.turns.index_select(0, self.time)
         for layer, pool, seen in zip(decoder.layers, self.slots.pools, self.slots.seen, strict=True):
-            x = layer.step(x, Around(self.slots, pool, places, mask, seen))
+            x = layer.step(x, Around(self.slots, pool, places, mask, seen, turn))
         self.time.add_(1)
         return decoder.output.forward(decoder.last(x.index_select(0, self.places)))
 
@@ -166,3 +168,9 @@ def positions(decoder: Unrolled, slots: int) -> Float[Tensor, "t m"]:
     target = decoder.model.target
     length = min(slots, decoder.longest_target or slots)
     return target.position.embed(target.table.weight.new_zeros(1, length, target.table.embedding_dim), 0)[0]
+
+
+def turns(decoder: Unrolled, length: int) -> Float[Tensor, "t i 2"] | None:
+    """By which angles queries and keys turn; of its own, as the model's table is replaced when it grows."""
+    table = decoder.turn(0, length)
+    return None if table is None else table.clone()

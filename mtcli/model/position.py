@@ -45,6 +45,10 @@ class Position(Choice, nn.Module):
         """Change token embeddings that stand there."""
         return x
 
+    def turn(self, where: int | Places, count: int) -> Float[Tensor, "t i 2"]:
+        """Cosine and sine of the angles by which pairs of numbers turn there; asked only where it `rotates`."""
+        raise NotImplementedError
+
     def rotate(self, x: Float[Tensor, "b h t d"], where: int | Places) -> Float[Tensor, "b h t d"]:
         """Change queries or keys that stand there."""
         return x

@@ -11,6 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn.functional import embedding, pad
 
+from mtcli.kernels.rotation import turned
 from mtcli.layout import PAD, Batch, Rows
 from mtcli.model.attention.full import FullAttention
 from mtcli.model.residual import PostNorm, PreNorm
@@ -85,11 +86,16 @@ class Unrolled(Seq2Seq[Slots]):
         x = embedding(tokens[::each], table.weight).mul_(table.embedding_dim**0.5)
         x = self.model.target.position.embed(x[:, None], state.length)[:, 0]
         state, slots = state.with_room()
-        mask, places = state.mask(), state.places_of(slots)
+        mask, places, turn = state.mask(), state.places_of(slots), self.turn(state.length, 1)
         for layer, pool, seen in zip(self.layers, state.pools, state.seen, strict=True):
-            x = layer.step(x, Around(state, pool, places, mask, seen))
+            x = layer.step(x, Around(state, pool, places, mask, seen, turn))
         logits = self.output.forward(self.last(x))
         return logits if each == 1 else logits.repeat_interleave(each, 0), replace(state, length=state.length + 1)
+
+    def turn(self, where: int, count: int) -> Float[Tensor, "t i 2"] | None:
+        """By which angles queries and keys turn at these positions; None: not at all."""
+        position = self.model.decoder.blocks[0].attention.position
+        return position.turn(where, count) if position.rotates else None
 
     def select(self, state: Slots, rows: Int[Tensor, " n"]) -> Slots:
         """The state whose row `i` continues the old row `rows[i]`, one of the same sentence's."""
@@ -105,6 +111,8 @@ class Around(NamedTuple):
     """Where in the pool the keys and values of this step go."""
     mask: Float[Tensor, "#bh w c"]
     seen: Seen
+    turn: Float[Tensor, "1 i 2"] | None
+    """By which angles queries and keys turn at this step."""
 
 
 class Layer:
@@ -142,6 +150,9 @@ class Layer:
 
     def look_back(self, projected: Float[Tensor, "n p"], given: Around) -> Float[Tensor, "n m"]:
         """Put each row's key and value into the pool, and mix what it may see there."""
+        if given.turn is not None:
+            both = projected[:, : 2 * self.size].view(-1, 2 * self.heads, 1, self.dim)
+            projected = torch.cat((turned(both, given.turn).flatten(1), projected[:, 2 * self.size :]), 1)
         both = projected[:, self.size :].to(given.pool.dtype).reshape(-1, self.dim)
         given.pool.view(-1, self.dim).index_copy_(0, given.places, both)
         keys, values = given.pool.flatten(1, 2)
@@ -193,9 +204,9 @@ def unrolled(model: Seq2Seq[Any], remembered: torch.dtype | None = None) -> Seq2
 
 
 def plain(block: DecoderBlock) -> bool:
-    """Whether both attentions are full, with as many heads for keys as for queries, and positions have no say."""
+    """Whether both attentions are full, with as many heads for keys as for queries; positions may only turn them."""
     position = block.attention.position
-    quiet = not (position.rotates or position.changes_logits or position.changes_values)
+    quiet = not (position.changes_logits or position.changes_values)
     return quiet and all(
         isinstance(attention.mechanism, FullAttention)
         and len(set(attention.sizes)) == 1

@@ -24,8 +24,8 @@ PROGRAM = [sys.executable, "-c", f"{FOREGROUND}; from mtcli.cli.main import main
 
 TINY = shlex.split(
     "-s en -t de --model-dim 32 --feed-forward-dim 64 --heads 2 --encoder-layers 1 --decoder-layers 1 --dropout 0"
-    " --vocab-size 400 --max-tokens 512 --lr 1e-2 --warmup-steps 20 --threads 1 --precision fp32 --device cpu"
-    " --validation-lines 8 --samples 2 --max-output-ratio 1"
+    " --vocab-size 400 --max-tokens 512 --optimizer adamw --lr 1e-2 --warmup-steps 20"
+    " --threads 1 --precision fp32 --device cpu --validation-lines 8 --samples 2 --max-output-ratio 1"
 )
 """Settings of a model that is made in seconds."""
 

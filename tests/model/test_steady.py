@@ -105,10 +105,25 @@ def agree(*search: Any, steps: int, go_on: Any = all_go_on) -> None:
 
 @pytest.mark.parametrize("normalization", ["layernorm", "rmsnorm"])
 @pytest.mark.parametrize("norm", ["pre", "post"])
-@pytest.mark.parametrize(("positions", "width"), [("none", 1), ("sinusoidal", 3), ("learned", 2), ("learned", 1)])
+@pytest.mark.parametrize(
+    ("positions", "width"), [("none", 1), ("sinusoidal", 3), ("learned", 2), ("learned", 1), ("rope", 3)]
+)
 def test_steps_equal_a_forward_pass(positions: str, width: int, norm: str, normalization: str) -> None:
     chosen = models.settings(positions=positions, norm=norm, normalization=normalization)
     agree(*twins(chosen), [3, 9, 0, 5, 4], width, "any", steps=12, go_on=leaving((3, [2]), (7, [0, 4])))
+
+
+@torch.inference_mode()
+def test_a_bucket_has_angles_of_its_own() -> None:
+    """What is recorded reads them, and the model's table is another one when it has grown."""
+    model, other = twins(models.settings(positions="rope"))
+    forced = Forced(model, other, [3, 5], 2, "any")
+    bucket = forced.state.bucket
+    assert bucket.turns is not None
+    table = other.decoder.turn(0, len(bucket.turns))
+    assert table is not None
+    assert torch.equal(bucket.turns, table)
+    assert bucket.turns.untyped_storage().data_ptr() != table.untyped_storage().data_ptr()
 
 
 @pytest.mark.parametrize(("width", "exchange"), [(1, "never"), (2, "places"), (3, "any"), (3, "never")])
@@ -265,7 +280,7 @@ SEARCHES = {
 
 
 @pytest.mark.parametrize("name", SEARCHES)
-@pytest.mark.parametrize(("norm", "positions"), [("pre", "sinusoidal"), ("post", "learned")])
+@pytest.mark.parametrize(("norm", "positions"), [("pre", "sinusoidal"), ("post", "learned"), ("pre", "rope")])
 def test_searches_find_the_same(name: str, norm: str, positions: str) -> None:
     search, chosen = SEARCHES[name]
     pair = twins(models.settings(norm=norm, positions=positions))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,11 @@ from torch import Tensor
 
 from mtcli import recipe as recipes
 from mtcli.device import PrecisionName
-from mtcli.errors import UsageError
+from mtcli.errors import InterruptedRun, UsageError
 from mtcli.model.build import build
 from mtcli.model.matrices import matrices
 from mtcli.settings import ModelSettings, TrainingSettings
+from mtcli.training.interrupt import Interrupt
 from mtcli.training.loop import train_step
 from mtcli.training.muon import muon, orthogonal
 from mtcli.training.optimizer import adamw
@@ -25,7 +27,7 @@ from mtcli.training.state import Progress, TrainState
 from tests.checkpoint.examples import identical
 from tests.laws import models
 from tests.training.test_loop import CPU, SPLIT, everything, group
-from tests.training.tiny import run, same_state, wishes
+from tests.training.tiny import Recorder, run, same_state, wishes
 
 SETTINGS = TrainingSettings(lr=1e-2, warmup_steps=0, schedule="constant", clip=0, weight_decay=0.1)
 KINDS = [
@@ -179,7 +181,9 @@ def test_muon_is_refused_where_it_would_not_work(changes: dict[str, Any], reason
 def test_a_run_goes_on_bit_by_bit(corpora: Path, tmp_path: Path) -> None:
     flags = wishes(corpora, optimizer="muon", max_steps=8, save_every=4)
     whole = run(flags, tmp_path / "whole")
-    run({**flags, "max_steps": 5}, tmp_path / "parts")
+    interrupt = Interrupt()
+    with pytest.raises(InterruptedRun):
+        run(flags, tmp_path / "parts", Recorder({5: lambda: interrupt.note(signal.SIGTERM, None)}), interrupt)
     assert same_state(run(flags, tmp_path / "parts").checkpoint(8), whole.checkpoint(8))
     losses = [standing.loss for standing in whole.recorder.standings]
     assert losses[-1] < losses[0]

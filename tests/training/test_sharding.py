@@ -45,7 +45,8 @@ class Divided(SimpleNamespace):
 
 def brief(corpora: Path, world: int, **changes: Any) -> dict[str, Any]:
     """A run of a few steps."""
-    return flags_of(corpora, world, **{"max_steps": 9, "save_every": 2, "validate_every": 4, **changes})
+    few = {"max_steps": 9, "save_every": 2, "validate_every": 4}
+    return flags_of(corpora, world, **{"optimizer": "adamw", **few, **changes})
 
 
 @pytest.fixture(scope="module")

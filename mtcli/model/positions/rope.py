@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from mtcli.kernels.rotation import turned
 from mtcli.layout import Places
 from mtcli.model.position import Position, angles, end, looked_up
 from mtcli.settings import ModelSettings
@@ -35,18 +36,18 @@ class Rope(Position):
         if settings.head_dim % 2:
             yield f"rope turns pairs of numbers, but a head has {settings.head_dim}; change --model-dim or --heads"
 
-    def rotate(self, x: Float[Tensor, "b h t d"], where: int | Places) -> Float[Tensor, "b h t d"]:
-        """Turn queries or keys; the table grows when a sentence is longer than any before."""
-        last = end(where, x.shape[2])
+    def turn(self, where: int | Places, count: int) -> Float[Tensor, "t i 2"]:
+        """Cosine and sine by which they turn; the table grows when a sentence is longer than any before."""
+        last = end(where, count)
         if last > len(self.table):
             # A table that grew in inference mode could not be part of a later gradient.
             with torch.inference_mode(False):
                 self.table = turns(2 * last, self.head_dim, self.rope_base).to(self.table.device)
-        cos, sin = looked_up(self.table, where, x.shape[2]).unbind(-1)
-        one, other = x.view(*x.shape[:-1], -1, 2).unbind(-1)
-        # The table is fp32, so the products are too, whatever autocast made of `x`: only the result is rounded.
-        turned = torch.stack((one * cos - other * sin, one * sin + other * cos), dim=-1)
-        return turned.flatten(-2).to(x.dtype)  # b h t i 2 -> b h t d
+        return looked_up(self.table, where, count)
+
+    def rotate(self, x: Float[Tensor, "b h t d"], where: int | Places) -> Float[Tensor, "b h t d"]:
+        """Turn queries or keys."""
+        return turned(x, self.turn(where, x.shape[2]))
 
 
 def turns(length: int, dim: int, base: float) -> Float[Tensor, "t i 2"]:
