@@ -77,9 +77,11 @@ def recipe(run: Path) -> list[str]:
     return [
         f"trained on {corpora} ({settings.data.source_lang} to {settings.data.target_lang}): preset "
         f"{settings.preset}, model_dim {model.model_dim}, {model.encoder_layers}+{model.decoder_layers} layers, "
-        f"feed-forward {model.feed_forward_dim}, {model.heads} heads, dropout {model.dropout}, "
+        f"feed-forward {model.feed_forward_dim} ({model.activation}), {model.heads} heads, "
+        f"positions {model.positions}, dropout {model.dropout}, "
         f"{settings.tokenizer.vocab_size:,} pieces; {training.max_tokens:,} tokens in a batch, "
-        f"{training.precision}, {training.schedule}, learning rate {training.lr:g}, seed {training.seed}",
+        f"{training.precision}, {training.optimizer}, {training.schedule}, learning rate {training.lr:g}, "
+        f"seed {training.seed}",
         "minutes are the training clock's, validations and saves included; losses are nats per target token, the "
         "training loss with label smoothing; BLEU and chrF on raw text by sacreBLEU, decoded "
         f"{training.validation_decoding}",
