@@ -23,7 +23,7 @@ from kit import from_log
 from measure import Report, child
 from sacrebleu.metrics import CHRF
 from sacrebleu.significance import PairedTest
-from trials import answer, environment, once, program, tokenizer
+from trials import answer, common, environment, once, program, tokenizer
 
 from mtcli.language import bleu_metric
 
@@ -49,18 +49,12 @@ def main() -> None:
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    for name in ("train", "valid", "test"):
-        parser.add_argument(f"--{name}", type=Path, required=True, help="prefix of a corpus")
+    common(parser, "default")
     parser.add_argument("--work", type=Path, required=True, help="folder of the runs and their results")
-    parser.add_argument("-s", "--source-lang", default="en")
-    parser.add_argument("-t", "--target-lang", default="de")
     parser.add_argument("--minutes", type=float, default=60.0, help="of each training")
     parser.add_argument("--seeds", nargs="+", type=int, default=[1])
     parser.add_argument("--without", default=NEUTRAL, metavar="FLAGS", help="what takes the kit away")
     parser.add_argument("--vocab-size", type=int, default=8000)
-    parser.add_argument("--name", default="default", help="of the result's file")
-    parser.add_argument("--title", help="[default: the name]")
-    parser.add_argument("--results", type=Path, help="where to write [default: benchmarks/results]")
     parser.add_argument("flags", nargs="*", help="flags of both trainings, after --")
     return parser.parse_args()
 

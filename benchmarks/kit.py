@@ -23,7 +23,7 @@ from typing import Any
 import measure
 from kit_parts import PARTS, Part, typed
 from measure import Report, child
-from trials import answer, environment, once, program, stored, tokenizer
+from trials import answer, common, environment, once, program, stored, tokenizer
 
 AVERAGES = {"": None, ", mean of the last 5": "--last", ", mean of the best 5": "--best"}
 """What is said of a model that is scored, and the flag by which its checkpoints are chosen."""
@@ -68,11 +68,8 @@ def main() -> None:
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    for name in ("train", "valid", "test"):
-        parser.add_argument(f"--{name}", type=Path, required=True, help="prefix of a corpus")
+    common(parser, "kit")
     parser.add_argument("--work", type=Path, required=True, help="folder of the runs and their results")
-    parser.add_argument("-s", "--source-lang", default="en")
-    parser.add_argument("-t", "--target-lang", default="de")
     parser.add_argument("--steps", type=int, default=4000)
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
     parser.add_argument("--only", nargs="+", metavar="NAME", help="some of the parts")
@@ -80,9 +77,6 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--jobs", type=int, default=1, help="trainings at a time")
     parser.add_argument("--vocab-size", type=int, default=4000)
     parser.add_argument("--protocol", default="raw", help="how the test set is scored: raw or multi30k-lc")
-    parser.add_argument("--name", default="kit", help="of the result's file")
-    parser.add_argument("--title", help="[default: the name]")
-    parser.add_argument("--results", type=Path, help="where to write [default: benchmarks/results]")
     parser.add_argument("flags", nargs="*", help="flags of all trainings, after --")
     return parser.parse_args()
 

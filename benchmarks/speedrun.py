@@ -22,7 +22,7 @@ from typing import Any
 
 import measure
 from measure import Report, child
-from trials import answer, environment, program
+from trials import answer, common, environment, program
 
 CACHES = ("MTCLI_CACHE", "TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR", "CUDA_CACHE_PATH")
 """Variables that name a folder in which something is kept from one process to the next."""
@@ -41,20 +41,14 @@ def main() -> None:
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("recipe", nargs="?", type=Path, help="a recipe (TOML) [default: none]")
-    for name in ("train", "valid", "test"):
-        parser.add_argument(f"--{name}", type=Path, required=True, help="prefix of a corpus")
-    parser.add_argument("-s", "--source-lang", default="en")
-    parser.add_argument("-t", "--target-lang", default="de")
+    common(parser, "speedrun")
     parser.add_argument("--target", type=float, required=True, help="BLEU to reach on the test set")
     parser.add_argument("--protocol", default="raw", help="how that BLEU is computed: raw or multi30k-lc")
     parser.add_argument("--seeds", nargs="+", type=int, default=[1])
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--name", default="speedrun", help="of the result's file")
-    parser.add_argument("--title", help="[default: the name]")
     parser.add_argument(
         "--work", type=Path, help="where to put the runs, which are removed [default: a temporary one]"
     )
-    parser.add_argument("--results", type=Path, help="where to write [default: benchmarks/results]")
     words, more = apart(sys.argv[1:])
     args = parser.parse_args(words)
     args.flags = more

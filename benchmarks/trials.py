@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import subprocess
@@ -12,6 +13,17 @@ from typing import Any
 
 import measure
 from measure import child
+
+
+def common(parser: argparse.ArgumentParser, name: str) -> None:
+    """Take what all of them ask for: the corpora, their languages, and what the result is called."""
+    for part in ("train", "valid", "test"):
+        parser.add_argument(f"--{part}", type=Path, required=True, help="prefix of a corpus")
+    parser.add_argument("-s", "--source-lang", default="en")
+    parser.add_argument("-t", "--target-lang", default="de")
+    parser.add_argument("--name", default=name, help="of the result's file")
+    parser.add_argument("--title", help="[default: the name]")
+    parser.add_argument("--results", type=Path, help="where to write [default: benchmarks/results]")
 
 
 def program(*words: object) -> list[str]:
